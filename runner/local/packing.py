@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from runner.errors import BulkheadError, LedgerUnavailable, StorageFull
+from runner.errors import BulkheadError, ForeignImports, LedgerUnavailable, StorageFull
 from runner.events import Notice
 from runner.formatting import counted
 from runner.local.feeder import unfinished
@@ -61,7 +61,10 @@ class Packing:
         self._on_fatal = on_fatal
         self._emit = emit
         self._plan: PackPlan | None = None
+        self._lost: dict[str, ForeignImports] = {}
+        """Packs that a ledger which is lost has sent, by tag: they are made again, and adopt their imports."""
         self._planned: set[str] = set()
+        self._made: set[str] = set()
         self._ends: dict[str, asyncio.Future[bool]] = {}
         self._stopped: set[str] = set()
         self._is_planned = asyncio.Event()
@@ -76,11 +79,14 @@ class Packing:
         Raises LedgerError, TransientError, AuthRefused; ForeignImports if a pack of this source was sent by a run whose
         ledger is not this one, and no pack of this run is the same.
         """
+        self._lost = await self._packs.lost.found()
         await self._recover()
         plan = None
         if self._packs.can_plan:
             plan = await self._packs.planner.plan(self._queued(skip), proven=await self._proven())
-        await self._packs.lost.refuse(set() if plan is None else self._packs.maker.tags_of(plan))
+        planned = set() if plan is None else self._packs.maker.tags_of(plan)
+        for tag in self._lost.keys() - planned - self._made:
+            raise self._lost[tag]
         if plan is not None:
             self._planned = set(plan.sources)
             self._plan = plan
@@ -101,18 +107,21 @@ class Packing:
             async with asyncio.TaskGroup() as group:
                 for binding, some in of_binding.items():
                     group.create_task(self._make_all(binding, some, self._plan))
-        except* (StorageFull, LedgerUnavailable) as errors:
+        except* (StorageFull, LedgerUnavailable, ForeignImports) as errors:
             for error in errors.exceptions:
                 if isinstance(error, BulkheadError):
                     self._on_fatal(error)
         self._inflight.release(_PLANNING)
 
     async def _make_all(self, binding: str, planned: list[PlannedPack], plan: PackPlan) -> None:
-        planned = sorted(planned, key=lambda one: not one.is_canary)
+        planned = sorted(planned, key=lambda one: (self._tag_of(one) not in self._lost, not one.is_canary))
         for one in planned:
-            if binding in self._stopped:
-                break
+            tag = self._tag_of(one)
+            if binding in self._stopped and tag not in self._lost:
+                continue
             pack = await self._packs.make(one, plan)
+            if tag in self._lost and (pack is None or pack.source != tag):
+                raise self._lost[tag]
             self._planned.difference_update(plan.sources_of(one))
             if pack is None:
                 self._feeder.again()
@@ -126,6 +135,9 @@ class Packing:
             self._planned.difference_update(plan.sources_of(one))
         self._feeder.again()
 
+    def _tag_of(self, planned: PlannedPack) -> str:
+        return self._packs.maker.tag_of(planned.tags, planned.binding)
+
     @property
     def makes_packs(self) -> bool:
         return self._packs.can_plan
@@ -135,15 +147,18 @@ class Packing:
         return self._packs.submitter
 
     async def release(self, pack: Item, reason: str) -> None:
-        """Let the members of a pack that was not sent travel alone."""
+        """Let the members of a pack that was not sent travel alone. Raises ForeignImports if another ledger sent it."""
+        self._refuse_lost(pack)
         await self._packs.ends.release(pack, reason)
         self._ended(pack, is_proof=False)
 
     async def finish(self, pack: Item) -> None:
         """Collect a pack that has succeeded, or see to the members of one that has not.
 
-        Raises NotYet, and as `Collector.collect`.
+        Raises NotYet, as `Collector.collect`, and ForeignImports for a pack that only another ledger knows.
         """
+        if pack.state in (_S.REJECTED, _S.SKIPPED):
+            self._refuse_lost(pack)
         match pack.state:
             case _S.SUCCEEDED:
                 pack = await self._packs.collector.collect(pack)
@@ -156,6 +171,11 @@ class Packing:
             self._inflight.release(pack.source)
             return
         self._ended(pack, is_proof=pack.state is _S.COLLECTED and pack.error_code != PACK_DIFFERS)
+
+    def _refuse_lost(self, pack: Item) -> None:
+        """Raise ForeignImports if a pack without an import has the tag of one that a ledger which is lost has sent."""
+        if pack.import_id is None and pack.source in self._lost:
+            raise self._lost[pack.source]
 
     def deferred(self, pack: Item) -> None:
         """Take note that a pack was left to a later run."""
@@ -199,6 +219,7 @@ class Packing:
                 await self._continue(pack)
 
     async def _continue(self, pack: Item) -> None:
+        self._made.add(pack.source)
         if pack.source not in self._inflight:
             self._inflight.add(pack.source)
             await self._route(pack)

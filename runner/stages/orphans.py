@@ -107,18 +107,20 @@ class LostPacks:
         self._source = source
         self._ignored = ignored
 
-    async def refuse(self, adopted: Collection[str]) -> None:
-        """Raise ForeignImports for a pack of this source that has data, no owner, and no tag in `adopted`."""
+    async def found(self) -> dict[str, ForeignImports]:
+        """Return, by its tag, what to say of each pack of this source that has data and no owner."""
         packs = await self._ledger.orphans_named(PackName.START)
         owned = await self._ledger.owners(orphan.import_id for orphan in packs)
-        for orphan in packs:
-            name = PackName.parse(orphan.original_filename)
-            if name is not None and orphan.import_id not in owned and self._is_lost(name, orphan, adopted):
-                raise _refusal(name, orphan)
+        named = [(PackName.parse(orphan.original_filename), orphan) for orphan in packs]
+        return {
+            name.tag: _refusal(name, orphan)
+            for name, orphan in named
+            if name is not None and orphan.import_id not in owned and self._is_lost(name, orphan)
+        }
 
-    def _is_lost(self, name: PackName, orphan: RemoteImport, adopted: Collection[str]) -> bool:
+    def _is_lost(self, name: PackName, orphan: RemoteImport) -> bool:
         is_of_source = name.source == self._source and name.tag not in self._ignored
-        return is_of_source and name.tag not in adopted and orphan.status not in _WITHOUT_DATA
+        return is_of_source and orphan.status not in _WITHOUT_DATA
 
 
 def _refusal(name: PackName, orphan: RemoteImport) -> ForeignImports:

@@ -16,7 +16,6 @@ from runner.masking import FORMS
 from runner.models import RESULT_TOO_LARGE, Item, ItemState, batch_of_members
 from runner.packing.canary import differences
 from runner.packing.split import PackResult, PackSplitter
-from runner.retry import repeat_read
 from runner.sources.recoded_body import in_utf8
 from runner.stages.collect import Unusable, changes_of
 from runner.stages.pack_recipe import PackRecipe, layout_of
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from runner.config.routes import Routes
     from runner.events import EventHook
     from runner.ledger.protocol import PackLedger
-    from runner.models import ItemChanges, RemoteImport
+    from runner.models import ItemChanges
     from runner.packing.split import MemberResult
     from runner.protocols import ImportsApi, InputReader, SavedResult, Sink
     from runner.stages.collect import ResultFetch
@@ -90,9 +89,8 @@ class PackCollector:
         pack that failed are still `packed`. Raises as `Collector.collect`, and StaleItem.
         """
         members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)
-        remote = await repeat_read(lambda: self._api.retrieve(pack.bound_id))
         try:
-            result = await self._fetch.fetch(pack, partial(self._split, pack, members, remote))
+            result = await self._fetch.fetch(pack, partial(self._split, pack, members))
         except ResultTooLarge as error:
             return await self._fetch.fail(pack, RESULT_TOO_LARGE, f"{error}; {error.hint}")
         except Unusable as unusable:
@@ -105,9 +103,7 @@ class PackCollector:
         difference = await self._difference(pack, members, result)
         return await self._record(pack, saved, difference)
 
-    async def _split(
-        self, pack: Item, members: Sequence[Item], remote: RemoteImport, chunks: AsyncIterator[bytes]
-    ) -> PackResult:
+    async def _split(self, pack: Item, members: Sequence[Item], chunks: AsyncIterator[bytes]) -> PackResult:
         recipe = PackRecipe.of(pack)
         splitter = PackSplitter(
             layout_of(members),
@@ -118,6 +114,7 @@ class PackCollector:
         async for chunk in chunks:
             splitter.feed(chunk)
             await asyncio.sleep(0)
+        remote = await self._api.retrieve(pack.bound_id)
         return splitter.finish(remote.result_metadata)
 
     async def _save(self, pack: Item, pair: tuple[Item, MemberResult]) -> _Saved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -52,11 +53,13 @@ class RulesOfRoutes:
     def __init__(self, read: Callable[[str], Awaitable[Mapping[str, Any]]]) -> None:
         self._read_schema = read
         self._known: dict[str, PackRules | Refusal] = {}
+        self._reading = asyncio.Lock()
 
     async def of(self, route: Route) -> PackRules | Refusal:
         """Return the rules of a route, or why none of its files is packed. Raises TransientError, AuthRefused."""
-        if route.binding not in self._known:
-            self._known[route.binding] = await self._read(route)
+        async with self._reading:
+            if route.binding not in self._known:
+                self._known[route.binding] = await self._read(route)
         return self._known[route.binding]
 
     async def _read(self, route: Route) -> PackRules | Refusal:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner.ledger.protocol import Ledger
-from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
+from runner.models import CreateRequest, Item, ItemKind, ItemState, batch_of_packs, tag_of
+from runner.packing.body import PackBody
 from runner.row_counts import NO_ROWS
 from runner.stages.absence import is_suspected
 from tests.support.inputs import rows_dropped
@@ -87,6 +88,25 @@ class Judges(Base):
             self.fail(f"I4: data of {source} leaves for import {import_id}, which belongs to {owner}")
         self._looked_before_repeat(import_id, source)
 
+    def pack_leaves(self, import_id: str, body: PackBody) -> list[str]:
+        """I4: a first byte of a pack leaves only when its import is durably bound to it, and it to its members.
+
+        Returns the names of the data of its members.
+        """
+        packs, source = settled(self._ledger().owners([import_id])).get(import_id, ("", ""))
+        pack = settled(self._ledger().item(packs, source))
+        if pack is None or pack.kind is not ItemKind.PACK or pack.state is not _S.CREATED:
+            self.fail(f"I4: a pack leaves for import {import_id}, which is not bound to it")
+        carried = []
+        for tag, _ in ((one.tag, one.row_count) for one in body.layout.members):
+            mine = [one for one in settled(self._ledger().by_tag([tag])).get(tag, []) if one.batch_id == self.batch_id]
+            if not any(one.state is _S.PACKED and one.pack == source for one in mine):
+                self.fail(f"I4: {tag} leaves with pack {source}, of which it is no member")
+            version = int(mine[0].version)
+            carried.append(mine[0].source if version == 1 else f"{mine[0].source}, version {version}")
+        self._looked_before_repeat(import_id, source)
+        return carried
+
     def _looked_before_repeat(self, import_id: str, source: str) -> None:
         """I1: no upload is repeated before the import was looked at, since storage may ignore the condition."""
         before = self._sent_at.get(import_id)
@@ -101,8 +121,11 @@ class Judges(Base):
         """I3, I4, I5: what must be true before a move is recorded."""
         if state is _S.CREATING:
             self._intent(item, int(changes["attempts"]))
-        if state is _S.COLLECTED:
-            self._collected(item, str(changes["result"]), str(changes["result_sha256"]))
+        if state is _S.COLLECTED and item.kind is not ItemKind.PACK:
+            import_id = changes.get("pack_import_id") or item.import_id
+            self._collected(item, str(changes["result"]), str(changes["result_sha256"]), import_id)
+        if item.state is _S.PACKED and state is _S.QUEUED:
+            self._pack_is_void(item)
 
     def result_is_whole(self, source: str) -> None:
         """I4: what is at a result's final path is complete, whether saving it succeeded or not."""
@@ -121,16 +144,28 @@ class Judges(Base):
         if attempts > 1 + posts.total() - posts["RateLimited"]:
             self.fail(f"I5: {item.source} is at attempt {attempts} after {dict(posts)}")
 
-    def _collected(self, item: Item, path: str, sha256: str) -> None:
+    def _pack_is_void(self, item: Item) -> None:
+        """I1: a member leaves its pack for another import only if the pack's import never brings in anything."""
+        import_id = self._import_of(item) or ""
+        if item.source in self._vendor.seen.data_of.get(import_id, ()) and not self._is_void(import_id):
+            self.fail(f"I1: {item.source} leaves its pack, whose import {import_id} has its data")
+
+    def _is_void(self, import_id: str) -> bool:
+        """Tell whether the import of a pack has failed, or was deleted."""
+        if import_id not in self._vendor.seen.packs:
+            return False
+        return import_id in self._vendor.seen.dissolved or self._status(import_id) == "FAILED"
+
+    def _collected(self, item: Item, path: str, sha256: str, import_id: str | None) -> None:
         kept = self._saved(path)
         if kept is None or hashlib.sha256(kept).hexdigest() != sha256:
             self.fail(f"I4: {item.source} is recorded as collected before its result is complete")
         if kept != self.inputs[item.source].result:
             self.fail(f"I3: the result of {item.source} is not that of its data")
-        self._successful(item)
+        self._successful(item, import_id)
 
-    def _successful(self, item: Item) -> None:
-        status = self._status(item.import_id)
+    def _successful(self, item: Item, import_id: str | None) -> None:
+        status = self._status(import_id)
         if status != "SUCCESSFUL":
             self.fail(f"I3: {item.source} is collected, but its import is {status}")
 
@@ -140,11 +175,13 @@ class Judges(Base):
         """I1, I2 and the repeat of uploads: by what the vendor received."""
         imports_of: defaultdict[str, set[str]] = defaultdict(set)
         for import_id, sources in self._vendor.seen.data_of.items():
-            for source in sources:
+            is_void = self._is_void(import_id)
+            for source in () if is_void else sources:
                 imports_of[source].add(import_id)
-            if len(set(sources)) > 1:
+            is_pack = import_id in self._vendor.seen.packs
+            if len(set(sources)) > 1 and not is_pack:
                 self.fail(f"I2: import {import_id} got data of {sorted(set(sources))}")
-            if len(sources) > 1 and not self._may_be_stored_twice():
+            if len(sources) > (len(set(sources)) if is_pack else 1) and not self._may_be_stored_twice():
                 self.fail(f"I1: the data of {sources[0]} was stored {len(sources)} times for import {import_id}")
         for source, imports in imports_of.items():
             if len(imports) > self._ledger_count and not self._may_repeat(source):
@@ -187,7 +224,7 @@ class Judges(Base):
             self.fail(f"I3: the ledger has {totals}, its items say otherwise")
         for item in items:
             if item.state is _S.COLLECTED and not self._is_replaced(item):
-                self._collected(item, item.result or "", item.result_sha256 or "")
+                self._collected(item, item.result or "", item.result_sha256 or "", item.carrying_id)
             if item.state is _S.COLLECTED and World.ODD_METADATA not in self._plan.worlds:
                 self._rows_are_accounted(item)
 
@@ -236,10 +273,14 @@ class Judges(Base):
             self.fail(f"I3: {item.source} shows {item.status}, its import is {said}")
 
     def _is_struck(self, item: Item) -> bool:
-        """Tell whether an import of the item's content met something odd."""
+        """Tell whether an import of the item's content met something odd, or an earlier item with it waits."""
+        if self._waits_for_a_pack(item):
+            return True
         alike = {given.source for given in self.inputs.values() if given.content == self.inputs[item.source].content}
         owners = settled(self._ledger().owners(self._vendor.odd.struck))
-        return any(source in alike for _, source in owners.values())
+        return item.pack in {source for _, source in owners.values()} or any(
+            source in alike for _, source in owners.values()
+        )
 
     def _left_review(self, item: Item) -> bool:
         """Tell whether a person has finished the item's review, which may be just after the run's last look."""
@@ -263,22 +304,26 @@ class Judges(Base):
         }[self.inputs[source].fate]
         if item.kind is ItemKind.JSON and (item.state is _S.UNCERTAIN or self._waits_for_a_word(item)):
             return
-        if item.error_code == "import_missing" and item.import_id in self._vendor.seen.deleted:
+        deleted = self._vendor.seen.deleted | self._vendor.seen.dissolved
+        if item.error_code == "import_missing" and item.carrying_id in deleted:
+            return
+        if item.error_code == "pack_unaccounted" and self._may_be_unaccounted(item):
             return
         is_as_swallowed = item.error_code in (None, "upload_not_taken") or is_suspected(item)
-        if item.import_id in self._vendor.odd.swallowed and is_as_swallowed:
+        if self._import_of(item) in self._vendor.odd.swallowed and is_as_swallowed:
             return
         if item.state not in wanted:
             self.fail(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
-        given = [import_id for import_id, sources in self._vendor.seen.data_of.items() if source in sources]
+        data_of = self._vendor.seen.data_of
+        given = [one for one, sources in data_of.items() if source in sources and not self._is_void(one)]
         if self._ledger_count > 1:
-            given = [import_id for import_id in given if import_id == item.import_id]
+            given = [import_id for import_id in given if import_id == item.carrying_id]
         elif self._may_repeat(source):
             given = given[-1:]
-        if given != ([] if item.state is _S.REJECTED else [item.import_id]):
-            self.fail(f"I3: {source} is bound to import {item.import_id}, its data went to {given}")
-        if item.state is _S.FAILED and self._status(item.import_id) != "FAILED":
-            self.fail(f"I3: {source} is failed, its import is {self._status(item.import_id)}")
+        if given != ([] if item.state is _S.REJECTED else [item.carrying_id]):
+            self.fail(f"I3: {source} is bound to import {item.carrying_id}, its data went to {given}")
+        if item.state is _S.FAILED and self._status(item.carrying_id) != "FAILED":
+            self.fail(f"I3: {source} is failed, its import is {self._status(item.carrying_id)}")
 
     def left_open(self) -> list[str]:
         """Return the open items of the ledger but those that rightly wait.
@@ -286,8 +331,19 @@ class Judges(Base):
         These are items whose upload was acknowledged and lost, and JSON documents after a lost ledger.
         """
         lost = self._vendor.odd.swallowed
-        left = [item for item in self.items() if item.state not in NOT_OPEN and item.import_id not in lost]
+        left = [item for item in self.items() if item.state not in NOT_OPEN and self._import_of(item) not in lost]
         return [item.source for item in left if not self._waits_for_a_word(item)]
+
+    def _may_be_unaccounted(self, item: Item) -> bool:
+        """Tell whether the result of an item's pack, or what is said of its rows, is odd."""
+        return World.ODD_METADATA in self._plan.worlds or item.carrying_id in self._vendor.odd.damaged
+
+    def _import_of(self, item: Item) -> str | None:
+        """Return the import that has, or is to get, an item's data."""
+        if item.state is not _S.PACKED:
+            return item.carrying_id
+        pack = settled(self._ledger().item(batch_of_packs(item.batch_id), item.pack or ""))
+        return pack.import_id if pack is not None else None
 
     def _is_replaced(self, item: Item) -> bool:
         """Tell whether the result of a later version is where the item's was."""
@@ -299,7 +355,7 @@ class Judges(Base):
         for item in self.items():
             wanted = _S.COLLECTED if self.inputs[item.source].version > 1 else _S.SKIPPED
             told = item.state in (wanted, _S.REJECTED) or self._has_reason(item)
-            if item.import_id in self._vendor.odd.swallowed:
+            if self._import_of(item) in self._vendor.odd.swallowed or item.error_code == "pack_unaccounted":
                 self._untaken.add(item.source)
             elif not told:
                 self.fail(f"I3: the next night, {item.source} is {item.state} ({item.error_code}), not {wanted}")
@@ -324,7 +380,12 @@ class Judges(Base):
 
     def _has_reason(self, item: Item) -> bool:
         """Tell whether an item of the next night is not sent because of what happened in the first."""
-        return item.error_code == "failed_before" or self._waits_for_a_word(item)
+        return item.error_code == "failed_before" or self._waits_for_a_word(item) or self._waits_for_a_pack(item)
+
+    def _waits_for_a_pack(self, item: Item) -> bool:
+        """Tell whether an item rightly waits, because its content is in a pack that has not ended."""
+        alike = settled(self._ledger().by_file([item.file_key])).get(item.file_key, [])
+        return item.state is _S.QUEUED and any(one.state is _S.PACKED for one in alike)
 
     def account(self) -> dict[str, tuple[str, int]]:
         """Return the final account: the state of each input, and how many imports got its data."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runner.models import ItemKind
+from runner.packing.planner import PackLimits
 from sandbox.api_state import SandboxSettings
 from sandbox.quotas import CREATE_QUOTA, Rate
 from tests.support.inputs import Fate, Input
@@ -93,6 +95,10 @@ class Plan:
     uploads: int = 8
     reviewed: bool = False
     """Whether a person finishes the reviews in the end."""
+    pack_limits: PackLimits | None = None
+    """How files are packed, if they are."""
+    mispredicted: float = 0.0
+    """The share of the files without a result of which the engine here predicts one."""
     stack: StackHabits | None = None
     """Whether the ledger is shared with functions that webhooks wake."""
     worlds: frozenset[World] = frozenset()
@@ -106,12 +112,13 @@ class Plan:
         """Return the inputs of the next night: with a shared `--out`, every other file has changed."""
         if World.SHARED_OUT not in self.worlds:
             return self.inputs
-        return tuple(
+        changed = tuple(
             Input.make(given.source, given.kind, "good", version=2)
             if place % 2 and given.kind is ItemKind.FILE and given.fate != "refused"
             else given
             for place, given in enumerate(self.inputs)
         )
+        return changed if self.pack_limits is None else _tables(changed)
 
     @property
     def is_calm(self) -> bool:
@@ -162,6 +169,25 @@ def plan_of(seed: int) -> Plan:
     )
 
 
+def pack_plan_of(seed: int) -> Plan:
+    """Draw a plan in which small files travel together."""
+    rng, plan = _draws(seed, "packs"), plan_of(seed)
+    names = [f"small/{number:02}.csv" for number in range(rng.choice((0, 8, 30)))]
+    small = [Input.make(name, ItemKind.FILE, rng.choice(FATES)) for name in names]
+    limits = PackLimits(members=rng.choice((3, 8, 1000)), canary_members=rng.choice((2, 5)))
+    return replace(
+        plan,
+        inputs=_tables(sorted((*plan.inputs, *small), key=lambda given: given.source)),
+        filename_tag=True,
+        pack_limits=limits,
+        mispredicted=rng.choice((0.0, 0.0, 0.3, 1.0)),
+    )
+
+
+def _tables(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    return tuple(given.as_table() if given.kind is ItemKind.FILE else given for given in inputs)
+
+
 def shared_plan_of(seed: int) -> Plan:
     """Draw a plan in which others move the ledger too."""
     rng = _draws(seed, "stack")
@@ -193,6 +219,7 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         plan = replace(plan, outages=(*plan.outages, outage), clears_at=outage[1] + 600.0, longest_life_s=12_600.0)
     if World.SHARED_OUT in worlds:
         inputs = tuple(Input.make(given.source, given.kind, given.fate) for given in plan.inputs)
+        inputs = inputs if plan.pack_limits is None else _tables(inputs)
         plan = replace(plan, inputs=inputs, reviewed=False, filename_tag=True)
     if World.LOST_LEDGER in worlds:
         rested = tuple(replace(life, rest_s=life.rest_s + 300.0) for life in plan.lives)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from runner.config.options import RunOptions
 from runner.config.routes import Route, Routes
@@ -23,6 +26,7 @@ from runner.ledger.protocol import Ledger
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.pipeline import RunResult, Scope, run_batch
 from runner.models import Batch, CreateRequest, ItemState
+from runner.packing.canary import PredictedImport, PredictImport
 from runner.protocols import Sink
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots, SlotStore
@@ -30,14 +34,15 @@ from runner.quota.sqlite import SqliteSlots
 from runner.sinks import LocalSink
 from runner.sources import SourceSpec
 from runner.stages.context import RunContext
+from runner.stages.packing_setup import PackingSetup
 from runner.stop import StopReason, StopSignal
 from sandbox.api_state import SandboxState
 from sandbox.settings import SandboxSettings
 from tests.simulation.oracles import Judges
-from tests.simulation.plan import SETTLE_S, Life, Plan, plan_of, shared_plan_of, within
+from tests.simulation.plan import SETTLE_S, Life, Plan, pack_plan_of, plan_of, shared_plan_of, within
 from tests.simulation.second_ledger import Sight
 from tests.simulation.stack import Stack
-from tests.support.inputs import SimulatedSource, simulated_engine
+from tests.support.inputs import TABLE_HEADER, SimulatedSource, import_of_table, simulated_engine
 from tests.support.lagging import LaggingLedger
 from tests.support.process import (
     EPOCH,
@@ -68,8 +73,10 @@ ROUTES = Routes(
     ]
 )
 CONFIG = RunSpec(source=SourceSpec(kind="directory", path="inbox"), routes=ROUTES).to_json()
+TABLE_FIELDS: tuple[dict[str, Any], ...] = tuple({"key": name.lower(), "label": name} for name in TABLE_HEADER)
 SCHEMAS: list[dict[str, Any]] = [
-    {"id": name, "name": name, "fields": list(FIELDS), "settings": {}} for name in ("contacts", "customers")
+    {"id": "contacts", "name": "contacts", "fields": list(FIELDS), "settings": {}},
+    {"id": "customers", "name": "customers", "fields": list(TABLE_FIELDS), "settings": {}},
 ]
 SECOND_LIFE = 500_000
 """From this number on the vendor sees what the run with the second ledger asks for."""
@@ -102,6 +109,10 @@ def simulate(plan: Plan) -> Report:
         finally:
             loop.end()
         return simulation.report()
+
+
+class _PackIsLost(Exception):
+    """A run has stopped because of a pack that its ledger does not know."""
 
 
 class Store:
@@ -236,7 +247,14 @@ class Simulation:
             working.cancel()
 
     async def _play(self) -> None:
-        """Live every life, then one without faults, after which no item may be open."""
+        """Live every life, then one without faults, after which no item may be open.
+
+        A person must act if only a ledger that is lost, or another one, knows a pack: the end is the run that says so.
+        """
+        with suppress(_PackIsLost):
+            await self._play_to_the_end()
+
+    async def _play_to_the_end(self) -> None:
         for name, at, delay_s in self._plan.strangers:
             self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
         for at, choice in self._plan.deletions:
@@ -275,8 +293,14 @@ class Simulation:
         if reason is StopReason.FOREIGN_IMPORTS and self._sight is not None and not self._sight.knows_time:
             # It may have taken imports of a moment before for later ones; its hint says to resume.
             await self._live(number, Life())
+        self._refuse_lost_pack(reason)
         if left := self._judges.left_open():
             raise self.broken(f"I8: open after a run without faults: {left}")
+
+    def _refuse_lost_pack(self, reason: StopReason | None) -> None:
+        several = {World.LOST_LEDGER, World.SECOND_LEDGER} & self._plan.worlds
+        if reason is StopReason.FOREIGN_IMPORTS and self._plan.pack_limits and several:
+            raise _PackIsLost
 
     async def live_beside(self) -> None:
         """Live one life with the second ledger while another run is working."""
@@ -291,14 +315,14 @@ class Simulation:
     async def _next_night(self) -> None:
         """List the same source again, for another batch: none of its data is sent again."""
         self._batch_id = self._judges.batch_id = NEXT_NIGHT
-        await self._live(len(self._plan.lives) + 2, Life())
+        self._refuse_lost_pack(await self._live(len(self._plan.lives) + 2, Life()))
         self._judge(self._judges.nothing_was_new)
 
     async def _changed_night(self) -> None:
         """List the source again after some files have changed; then finish the reviews of the first night."""
         self._inputs = self._judges.inputs = {given.source: given for given in self._plan.next_inputs}
         self._batch_id = self._judges.batch_id = NEXT_NIGHT
-        await self._live(len(self._plan.lives) + 2, Life())
+        self._refuse_lost_pack(await self._live(len(self._plan.lives) + 2, Life()))
         self._judge(self._judges.changes_are_collected)
         self._inputs = self._judges.inputs = {given.source: given for given in self._plan.inputs}
         self._batch_id = self._judges.batch_id = BATCH_ID
@@ -396,6 +420,7 @@ class Simulation:
             self._watch_lists(api)
         storage = SimulatedStorage(self._vendor, process, self._loop)
         storage.before_upload = self._judges.upload_leaves
+        storage.before_pack = self._judges.pack_leaves
         return RunContext(
             ledger=ledger,
             api=RateLimitedApi(api),
@@ -424,9 +449,26 @@ class Simulation:
                 track_by=plan.stack.track_by if plan.stack else None,
             ),
             rank_of=lambda _entry: 0,
+            packing=self._packing(),
             shared=plan.stack is not None,
             shares_out=True,
         )
+
+    def _packing(self) -> PackingSetup | None:
+        limits, share = self._plan.pack_limits, self._plan.mispredicted
+        if limits is None:
+            return None
+
+        def predict_one(raw: bytes, /, *, filename: str) -> PredictedImport:
+            outcome = import_of_table(raw)
+            if outcome.status != "SUCCESSFUL" and zlib.crc32(raw) % 100 < 100 * share:
+                return PredictedImport(status="SUCCESSFUL", content=b"[]", metadata={})
+            return PredictedImport(status=outcome.status, content=orjson.dumps(outcome.rows), metadata=outcome.metadata)
+
+        async def predict(_binding: str) -> PredictImport:
+            return predict_one
+
+        return PackingSetup(limits=limits, predict=predict)
 
     def _watch_lists(self, api: SimulatedApi) -> None:
         """Judge what a run does once a list shows it that another one is importing the same files."""
@@ -463,6 +505,12 @@ ALONE = Kind(
     within=within,
     worlds=frozenset(World),
     on_by_default=ON_BY_DEFAULT,
+)
+PACKS = replace(
+    ALONE,
+    command="python -m tests.simulation --packs",
+    plan_of=pack_plan_of,
+    on_by_default=ON_BY_DEFAULT | {World.DAMAGED_PACK},
 )
 SHARED = replace(
     ALONE,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import hashlib
+import io
 import zlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -21,6 +23,7 @@ Fate = Literal["good", "review", "broken", "refused"]
 """How an input ends: its import succeeds, waits for a person, or fails; or it is rejected before any create."""
 
 _CHUNK_BYTES = 64
+TABLE_HEADER = ("Mark", "Fate", "Version")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +35,22 @@ class Input:
     fate: Fate
     content: bytes
     version: int = 1
+    row: dict[str, Any]
 
     @classmethod
     def make(cls, source: str, kind: ItemKind, fate: Fate, *, like: str | None = None, version: int = 1) -> Input:
         """Make an input with unique content, or with the content of the input named `like`."""
         row = {"fate": fate, "mark": like or source} | ({"version": version} if version > 1 else {})
         content = orjson.dumps([row] if kind is ItemKind.JSON else row)
-        return cls(source=source, kind=kind, fate=fate, content=content, version=version)
+        return cls(source=source, kind=kind, fate=fate, content=content, version=version, row=row)
+
+    def as_table(self) -> Input:
+        """Return the file as a table of one row, and the invalid rows that an import of it drops."""
+        rows = [TABLE_HEADER, (self.row["mark"], self.fate, str(self.row.get("version", "")))]
+        rows += [(f"dropped {number}", "dropped", "") for number in range(rows_dropped([self.row]))]
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        return replace(self, content=text.getvalue().encode())
 
     @property
     def data(self) -> str:
@@ -48,13 +60,14 @@ class Input:
     @property
     def result(self) -> bytes:
         """Return the result of its import if it is successful."""
-        rows = orjson.loads(self.content)
-        return orjson.dumps(rows if isinstance(rows, list) else [rows])
+        return orjson.dumps([self.row])
 
 
 def simulated_engine(job: Job) -> Outcome:
     """Return the outcome that the data names."""
     source = job.source
+    if isinstance(source, bytes) and not source.startswith((b"[", b"{")):
+        return import_of_table(source)
     rows: Any = orjson.loads(source) if isinstance(source, bytes) else source
     rows = rows if isinstance(rows, list) else [rows]
     match rows[0]["fate"]:
@@ -64,6 +77,27 @@ def simulated_engine(job: Job) -> Outcome:
             return Outcome(status="NEEDS_REVIEW", rows=rows, errors=[{"type": "MATCH", "message": "No header row."}])
         case _:
             return Outcome(status="SUCCESSFUL", rows=rows, metadata=_metadata(rows))
+
+
+def import_of_table(content: bytes) -> Outcome:
+    """Return the outcome of a table; its first column is passed through if it is no field."""
+    header, *lines = csv.reader(io.StringIO(content.decode(), newline=""))
+    markers = [] if header[0] == TABLE_HEADER[0] else [line.pop(0) for line in lines]
+    rows, errors, reviewed = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
+    for at, (mark, fate, version) in enumerate(lines):
+        row = {"fate": fate, "mark": mark} | ({"version": int(version)} if version else {})
+        error = {"type": "VALIDATION", "fieldKey": "mark", "message": "A value is required.", "rowIndex": at}
+        if fate == "broken":
+            return failed("PARSE", "The file could not be parsed.")
+        if fate == "dropped":
+            errors.append(error)
+            continue
+        reviewed += [error] if fate == "review" else []
+        rows.append(row | ({"$unmapped": {"0": markers[at]}} if markers else {}))
+    if reviewed:
+        return Outcome(status="NEEDS_REVIEW", rows=rows, errors=reviewed)
+    counts = {"totalRows": len(lines), "validRows": len(rows), "invalidRows": len(errors), "errors": errors}
+    return Outcome(status="SUCCESSFUL", rows=rows, metadata=counts)
 
 
 def rows_dropped(rows: Sequence[Any]) -> int:

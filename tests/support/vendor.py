@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from runner.errors import (
 )
 from runner.masking import FORMS
 from runner.models import CreateRequest, ImportPage, RemoteImport
+from runner.packing.body import PackBody
 from sandbox.api_state import SandboxState
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.storage import import_id_of
@@ -69,6 +70,10 @@ class Sightings:
     calls: Counter[str] = field(default_factory=Counter)
     deleted: set[str] = field(default_factory=set)
     """Imports that a person deleted while they waited for their file."""
+    packs: set[str] = field(default_factory=set)
+    """Imports that got packs."""
+    dissolved: set[str] = field(default_factory=set)
+    """Packs that were deleted, so that their members could be sent otherwise."""
 
 
 @dataclass(kw_only=True)
@@ -206,6 +211,7 @@ class Vendor:
             review_url=found.get("review_url"),
             import_errors=tuple(found.get("import_errors") or ()),
             rows=rows_of(self.odd.metadata(found["id"], found.get("result_metadata")), FORMS),
+            result_metadata=_object(self.odd.metadata(found["id"], found.get("result_metadata"))),
         )
 
     def statuses(self) -> Iterator[tuple[str, str]]:
@@ -393,7 +399,14 @@ class SimulatedApi:
         return str(found["presigned_url"])
 
     async def delete(self, import_id: str) -> None:
-        raise NotImplementedError
+        def effect(instant: float, done: Done) -> None:
+            answer = _answer(lambda: self._vendor.state.delete(import_id, self._vendor.wall(instant)))
+            if not isinstance(answer, BulkheadError):
+                self._vendor.seen.dissolved.add(import_id)
+                self._vendor.note("vendor.deleted", import_id)
+            done(answer)
+
+        await self._exchange.call("upload", import_id, effect, timeout_s=READ_TIMEOUT_S, doubtful=False)
 
     async def schema_names(self) -> dict[str, str]:
         saved = await self._read("list", "schemas", lambda _now: self._vendor.state.schemas.all())
@@ -419,11 +432,18 @@ class SimulatedStorage:
         self._vendor = vendor
         self._exchange = Exchange(vendor, process, loop)
         self.before_upload: Callable[[str, str], None] = lambda _import_id, _source: None
+        self.before_pack: Callable[[str, PackBody], list[str]] = lambda _import_id, _body: []
+        """Returns the names of the data of the members."""
 
     async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
-        assert isinstance(body, SimulatedBody)
         import_id = _import_of(url)
-        self.before_upload(import_id, body.source)
+        if isinstance(body, PackBody):
+            name, carried = "a pack", self.before_pack(import_id, body)
+            self._vendor.seen.packs.add(import_id)
+        else:
+            assert isinstance(body, SimulatedBody)
+            name, carried = body.source, [body.data]
+            self.before_upload(import_id, body.source)
         data = b"".join([chunk async for chunk in body.chunks()])
         heeded = only_if_absent and self._vendor.odd.takes_conditions
         headers = {"content-length": str(len(data)), **({"if-none-match": "*"} if heeded else {})}
@@ -450,12 +470,12 @@ class SimulatedStorage:
             if not self._vendor.odd.swallows(import_id):
                 stored = _stored(lambda: state.finish_upload(ticket, blob, now), only_if_absent=only_if_absent)
                 if isinstance(stored, str):
-                    self._vendor.seen.data_of[import_id].append(body.data)
+                    self._vendor.seen.data_of[import_id] += carried
             if isinstance(stored, str):
-                self._vendor.note("vendor.stored", f"{import_id} {body.source}")
+                self._vendor.note("vendor.stored", f"{import_id} {name}")
             done(True if isinstance(stored, str) else stored)
 
-        detail = f"{import_id} {body.source}"
+        detail = f"{import_id} {name}"
         stored = await self._exchange.call(
             "upload", import_id, begin, timeout_s=UPLOAD_TIMEOUT_S, doubtful=True, detail=detail
         )
@@ -464,7 +484,9 @@ class SimulatedStorage:
     @asynccontextmanager
     async def get(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
         import_id = _import_of(url)
-        fate = self._vendor.weather.fate("download", import_id, self._exchange.loop.time())
+        is_pack = import_id in self._vendor.seen.packs
+        key = f"{import_id} as a pack" if is_pack else import_id
+        fate = self._vendor.weather.fate("download", key, self._exchange.loop.time())
         await self._exchange.process.event("download.sent", f"{import_id} {fate.kind}")
         await asyncio.sleep(fate.up_s + fate.down_s)
         if fate.kind in {"not_sent", "error_before"}:
@@ -477,7 +499,10 @@ class SimulatedStorage:
             raise UrlExpired("Request has expired")
         blob = self._vendor.state.download(url, self._vendor.wall(self._exchange.loop.time()))
         assert isinstance(blob.source, bytes)
-        yield _chunks(blob.source, fate)
+        data = blob.source
+        if is_pack:
+            data = self._vendor.odd.pack_result(import_id, data)
+        yield _chunks(data, fate)
 
 
 async def _chunks(data: bytes, fate: Fate) -> AsyncIterator[bytes]:
@@ -519,6 +544,10 @@ def _stored(store: Callable[[], _T], *, only_if_absent: bool) -> _T | bool | Bul
         if "expired" in problem.message:
             return UrlExpired(problem.message)
         return UploadRefused(problem.message)
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, Mapping) else None
 
 
 def _create_body(request: CreateRequest, rows: Any) -> dict[str, Any]:

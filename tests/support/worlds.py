@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
+_DAMAGED_SHARE = 0.4
 _OTHERS_MAX = 60
 """The most imports of others in a list that drifts."""
 
@@ -76,6 +79,8 @@ class World(StrEnum):
     """What an import says about its rows is missing, of other types, absurd, or another thing at each retrieve."""
     LOST_LEDGER = "lost-ledger"
     """The ledger is gone when the next run begins."""
+    DAMAGED_PACK = "damaged-pack"
+    """Now and then, the result of a pack lacks its last row, or has one twice, or a marker in it is damaged."""
     SECOND_LEDGER = "second-ledger"
     """Another run with another ledger imports the same source at the same time, where no lock keeps it away."""
 
@@ -135,6 +140,8 @@ class Oddities:
         """Imports that met something odd."""
         self.swallowed: set[str] = set()
         """Imports whose upload was acknowledged and lost."""
+        self.damaged: set[str] = set()
+        """Imports of packs with a damaged result."""
         self.list_lag_s = self._list_lag_s()
         rng = self._draws(World.EXPIRED_ALWAYS)
         self._expired_share = rng.choice((0.3, 0.8)) if rng else 0.0
@@ -144,6 +151,22 @@ class Oddities:
     def _draws(self, world: World, of: str = "") -> random.Random | None:
         """Return the draws of a world, the same each time, for one import or for all; None if it is off."""
         return random.Random(f"{self._seed} {world} {of}") if world in self._worlds else None
+
+    def pack_result(self, import_id: str, data: bytes) -> bytes:
+        """Return the result of a pack as this vendor gives it, the same each time."""
+        rng = self._draws(World.DAMAGED_PACK, import_id)
+        rows = orjson.loads(data) if rng is not None and rng.random() < _DAMAGED_SHARE else []
+        if rng is None or not rows:
+            return data
+        self.damaged.add(import_id)
+        match rng.choice(("lost", "twice", "marker")):
+            case "lost":
+                rows.pop()
+            case "twice":
+                rows.append(rows[0])
+            case _:
+                rows[-1]["$unmapped"]["0"] += "7"
+        return orjson.dumps(rows)
 
     def out_failures(self, *, until: float) -> list[tuple[float, float]]:
         """Return from when to when results cannot be written."""

@@ -196,7 +196,6 @@ def test_a_list_of_errors_that_was_cut_is_told_and_the_rows_with_errors_still_ac
         (result(*EVERY[1:]), {"errors": [error(1)]}, "rows_contradict"),
         (result(*EVERY), {"errors": [error(1)]}, "rows_contradict"),
         (result(*EVERY[2:]), {"errors": [error(0)]}, "rows_missing"),
-        (result(*EVERY), {"totalRows": 6}, "row_count"),
         (result(*EVERY), {"errors": [error(5)]}, "row_count"),
         (result(*EVERY, EVERY[0]), None, "marker_repeated"),
         (result(*EVERY, f"{ONE}.3"), None, "marker_foreign"),

@@ -1,0 +1,123 @@
+"""Planted bugs of packing: each spoils one rule by which a file in a pack is as safe as a file alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runner.models import ItemState
+from runner.packing import split
+from runner.stages import pack_ends, pack_making
+from runner.stages.orphans import LostPacks
+from tests.simulation.plan import Life, Plan, within
+from tests.support.process import ProcessLedger
+from tests.support.seeds import Mutant
+from tests.support.worlds import World
+
+if TYPE_CHECKING:
+    import pytest
+
+    from runner.ledger.protocol import Move
+    from runner.models import Item
+
+
+def reviews(plan: Plan) -> Plan:
+    """Let each file without a result get into a pack, and crash somewhere while reviews are dissolved."""
+    lives = (Life(kill_at=60 + 7 * plan.seed), Life(kill_at=40 + 5 * plan.seed))
+    return replace(plan, mispredicted=1.0, lives=lives, rates={"upload": 0.3}, full=(), outages=(), deletions=())
+
+
+def lost_ledgers(plan: Plan) -> Plan:
+    """Lose the ledger between two runs, of which the first is killed somewhere."""
+    plan = within(plan, frozenset({World.LOST_LEDGER}))
+    return replace(plan, lives=(Life(kill_at=80 + 3 * plan.seed, rest_s=400.0),))
+
+
+def crashes(plan: Plan) -> Plan:
+    """Kill two runs somewhere, the first one soon."""
+    lives = (Life(kill_at=20 + plan.seed), Life(kill_at=60 + 3 * plan.seed))
+    return replace(plan, lives=lives, full=(), outages=(), deletions=())
+
+
+def damaged_results(plan: Plan) -> Plan:
+    """Damage the results of packs."""
+    return within(plan, frozenset({World.DAMAGED_PACK}))
+
+
+def queued_before_the_delete(patch: pytest.MonkeyPatch) -> None:
+    release = pack_ends.PackEnds._dissolve
+    review = pack_ends.PackEnds.end_review
+
+    async def at_once(self: Any, pack: Item) -> Any:
+        if pack.error_code != pack_ends.DISSOLVING:
+            pack = await self._transitions.advance(
+                pack, pack.state, reason=pack_ends.DISSOLVING, error_code=pack_ends.DISSOLVING
+            )
+            return await release(self, pack)
+        return await review(self, pack)
+
+    patch.setattr(pack_ends.PackEnds, "end_review", at_once)
+
+
+def lost_packs_passed_over(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any) -> dict[str, Any]:
+        return {}
+
+    patch.setattr(LostPacks, "found", nothing)
+    patch.setattr(pack_making.PackMaker, "tag_of", _without_members)
+
+
+def _without_members(self: Any, tags: Any, binding: str) -> str:
+    """Return a tag that another run would not find again."""
+    return pack_making.pack_tag([*tags, str(id(self))], binding=binding, endpoint="endpoint")
+
+
+def recorded_one_by_one(patch: pytest.MonkeyPatch) -> None:
+    async def one_by_one(self: Any, moves: list[Move], *, add: list[Item] = ()) -> list[Item]:  # type: ignore[assignment]
+        for item in add:
+            await self.add([item])
+        return [
+            await self.advance(
+                move.item, move.state, reason=move.reason, share_tag=move.share_tag, **dict(move.changes)
+            )
+            for move in moves
+        ]
+
+    patch.setattr(ProcessLedger, "advance_all", one_by_one)
+
+
+def split_without_accounting(patch: pytest.MonkeyPatch) -> None:
+    def all_is_well(self: Any, member: Any, errors: Any) -> split.MemberResult:
+        rows = self._rows[member.tag]
+        ordered = tuple(rows[number] for number in sorted(rows))
+        return split.MemberResult(tag=member.tag, rows=ordered, metadata=errors.metadata_of(member))
+
+    patch.setattr(split.PackSplitter, "_member", all_is_well)
+
+
+def released_after_a_crash(patch: pytest.MonkeyPatch) -> None:
+    settle = pack_ends.PackEnds.settle
+
+    async def release(self: Any, pack: Item) -> Any:
+        if pack.state is ItemState.FAILED and pack.error_code not in pack_ends._NOT_IMPORTED:
+            await self._queue(await self._waiting(pack), "its pack failed")
+        return await settle(self, pack)
+
+    patch.setattr(pack_ends.PackEnds, "settle", release)
+
+
+def reviews_of_packs_waited_for(patch: pytest.MonkeyPatch) -> None:
+    async def wait(self: Any, pack: Item) -> Any:
+        return pack, pack_ends.PackEnd()
+
+    patch.setattr(pack_ends.PackEnds, "end_review", wait)
+
+
+PACK_MUTANTS = (
+    Mutant("a member is queued before its pack is deleted", queued_before_the_delete, reviews),
+    Mutant("packs of a lost ledger are passed over", lost_packs_passed_over, lost_ledgers),
+    Mutant("a pack and its members are recorded one by one", recorded_one_by_one, crashes),
+    Mutant("a pack is split without accounting", split_without_accounting, damaged_results),
+    Mutant("members of a pack of unknown fate are sent again", released_after_a_crash, damaged_results),
+    Mutant("a person is to review packs", reviews_of_packs_waited_for, reviews),
+)
