@@ -127,7 +127,8 @@ def test_a_table_of_one_column_must_have_no_delimiter_at_all() -> None:
 
 
 def test_a_delimiter_within_cells_is_clear_while_it_makes_no_row_wider_than_the_header() -> None:
-    assert member("Name,City\nAda,a;b\n").row_count == 1
+    for raw in ("Name,City\nAda,a;b\n", "Name,City\nAda,a;b", "Name,City\r\nAda,a;b\r\n"):
+        assert member(raw).row_count == 1
     assert code("Name,City\nAda,a;b;c\n") == "delimiter_unclear"
 
 
