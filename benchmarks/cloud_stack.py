@@ -58,7 +58,13 @@ def main() -> int:
         schemas.mkdir()
         (schemas / "customers.json").write_text(json.dumps(SCHEMA))
         with running_cloud(
-            directory, schemas=schemas, config=CONFIG, quota=QUOTA, meter=meter, ReconcileMinutes="60"
+            directory,
+            schemas=schemas,
+            config=CONFIG,
+            quota=QUOTA,
+            meter=meter,
+            ReconcileMinutes="60",
+            ManifestMinutes="0",
         ) as cloud:
             cloud.vendor.reset()
             cloud.vendor.settings(create_quota=QUOTA)

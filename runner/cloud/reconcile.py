@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import timedelta
@@ -57,6 +58,10 @@ MAX_ENQUEUED = 500
 
 ENQUEUED_FOR = timedelta(minutes=10)
 
+SHARE_OF_STEP = 0.5
+"""How much of the time that is left one step may use, so that others have their turn."""
+
+_AT_ONCE = 50
 _RECONCILE = "reconcile"
 
 _S = ItemState
@@ -113,19 +118,25 @@ class _Pass:
             self.find_missed_webhooks,
             self.settle_lost_creates,
             self.enqueue_stale,
-            self.enqueue_queued,
             self.enqueue_unlisted,
             self.enqueue_idle,
+            self.enqueue_queued,
         )
 
     async def attempt(self, step: Callable[[], Awaitable[None]]) -> Exception | None:
-        """Do a step, unless the time is up; return the error that ended it."""
-        if self._deadline.left_s() <= 0:
+        """Do a step in its share of the time that is left, unless the time is up; return the error that ended it."""
+        left_s = self._deadline.left_s()
+        if left_s <= 0:
             logger.warning("step left to the next pass", extra={"step": step.__name__})
             return None
         try:
-            async with self._deadline.watched():
+            async with asyncio.timeout(left_s * SHARE_OF_STEP) as share, self._deadline.watched():
                 await step()
+        except TimeoutError as error:
+            if not share.expired():
+                return error
+            logger.warning("step has used up its time; the next pass continues", extra={"step": step.__name__})
+            return None
         except Exception as error:  # noqa: BLE001 - it is raised when the other steps are done
             logger.warning("step failed", extra={"step": step.__name__, "error": type(error).__name__})
             return error
@@ -251,7 +262,7 @@ class _Pass:
             if left > 0:
                 waiting = await first_items(self._deployment, view.batch.batch_id, _S.QUEUED, limit=left)
                 left -= len(waiting)
-                await self._enqueue_submit([item for item in waiting if await is_lost(item)])
+                await self._enqueue_submit(await _those(waiting, is_lost))
 
     async def _has_waited(self, item: Item, at_least: timedelta = QUEUED_FOR) -> bool:
         history = await self._deployment.ledger.history(item.batch_id, item.source)
@@ -293,6 +304,16 @@ class _Pass:
         for queue in (Queue.SUBMIT, Queue.LOAD):
             refs = [_ref(item) for item in items if submit_queue(item.batch_id) is queue]
             await self._deployment.queues.send(queue, refs)
+
+
+async def _those(items: Sequence[Item], is_wanted: Callable[[Item], Awaitable[bool]]) -> list[Item]:
+    """Return the wanted items; a few are asked about at the same time."""
+    found: list[Item] = []
+    for start in range(0, len(items), _AT_ONCE):
+        some = items[start : start + _AT_ONCE]
+        wanted = await asyncio.gather(*map(is_wanted, some))
+        found += [item for item, is_one in zip(some, wanted, strict=True) if is_one]
+    return found
 
 
 def _ref(item: Item) -> ItemRef:

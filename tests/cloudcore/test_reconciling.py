@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.cloud import reconcile
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage, StartLoad
 from runner.cloud.protocols import Queue
 from runner.config.run_spec import RunSpec
@@ -365,6 +366,22 @@ async def test_a_batch_with_only_reviews_left_is_read_once_an_hour(bench: Bench)
         passes.append(len(read))
         await asyncio.sleep(300)
     assert sum(count > 0 for count in passes) == 3, "two hours and the first pass"
+
+
+async def test_a_step_that_does_not_end_leaves_time_for_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    await moved(bench, "orders/b.csv")
+    await asyncio.sleep(301)
+
+    async def endless(_pass: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    for name in ("find_orphans", "find_missed_webhooks"):
+        monkeypatch.setattr(reconcile._Pass, name, endless)
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/b.csv")]
 
 
 async def test_while_a_pass_is_in_progress_another_one_does_nothing(bench: Bench) -> None:
