@@ -46,8 +46,8 @@ PRICES = (
     ("Traffic to the internet", f"${TRAFFIC_GB:.2f} per GB"),
 )
 
-WRITES_PER_FILE = 44
-READS_PER_FILE = 20
+WRITES_PER_FILE = 46
+READS_PER_FILE = 21
 """Units that `python -m benchmarks.cloud_stack` counts on the emulator, rounded up."""
 
 SQS_PER_FILE = 30
