@@ -146,6 +146,18 @@ def test_a_header_with_one_name_must_look_like_a_header() -> None:
     assert code("Name,a@b\nAda,x\n", one) == "header_unclear"
 
 
+def test_two_names_or_names_in_half_of_the_cells_are_enough_for_a_header() -> None:
+    assert member("Name,City,2023,2024,5\nAda,Ulm,1,2,3\n").row_count == 1
+    year = [{"key": "year", "label": "2024"}]
+    assert member("2024\nx\n", year).row_count == 1
+    assert code("2024,2025\nx,y\n", year) == "header_unclear"
+
+
+def test_a_row_with_as_many_names_as_the_header_is_no_header() -> None:
+    fields = [{"key": "n", "label": "Name"}, {"key": "c", "label": "City"}]
+    assert member("Name,City,x\nn,City,y\n", fields).row_count == 1
+
+
 def test_too_many_columns_are_too_large() -> None:
     header = ",".join(["Name", "City", *(f"c{at}" for at in range(1_000))])
     assert code(f"{header}\n{','.join('x' * 1_002)}\n") == "too_large"
