@@ -58,9 +58,6 @@ MAX_ENQUEUED = 500
 
 ENQUEUED_FOR = timedelta(minutes=10)
 
-SHARE_OF_STEP = 0.5
-"""How much of the time that is left one step may use, so that others have their turn."""
-
 _AT_ONCE = 50
 _RECONCILE = "reconcile"
 
@@ -110,33 +107,28 @@ class _Pass:
         return max(MAX_ENQUEUED, round(per_minute * ENQUEUED_FOR.total_seconds() / 60))
 
     def steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """Return the steps; those that wait for the vendor come last, so that the others always have their turn."""
         return (
             self.record_metrics,
             self.start_sweep,
             self.close_past_days,
-            self.find_orphans,
-            self.find_missed_webhooks,
-            self.settle_lost_creates,
             self.enqueue_stale,
             self.enqueue_unlisted,
             self.enqueue_idle,
             self.enqueue_queued,
+            self.find_orphans,
+            self.find_missed_webhooks,
+            self.settle_lost_creates,
         )
 
     async def attempt(self, step: Callable[[], Awaitable[None]]) -> Exception | None:
-        """Do a step in its share of the time that is left, unless the time is up; return the error that ended it."""
-        left_s = self._deadline.left_s()
-        if left_s <= 0:
+        """Do a step, unless the time is up; return the error that ended it."""
+        if self._deadline.left_s() <= 0:
             logger.warning("step left to the next pass", extra={"step": step.__name__})
             return None
         try:
-            async with asyncio.timeout(left_s * SHARE_OF_STEP) as share, self._deadline.watched():
+            async with self._deadline.watched():
                 await step()
-        except TimeoutError as error:
-            if not share.expired():
-                return error
-            logger.warning("step has used up its time; the next pass continues", extra={"step": step.__name__})
-            return None
         except Exception as error:  # noqa: BLE001 - it is raised when the other steps are done
             logger.warning("step failed", extra={"step": step.__name__, "error": type(error).__name__})
             return error

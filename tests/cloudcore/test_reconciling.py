@@ -368,7 +368,7 @@ async def test_a_batch_with_only_reviews_left_is_read_once_an_hour(bench: Bench)
     assert sum(count > 0 for count in passes) == 3, "two hours and the first pass"
 
 
-async def test_a_step_that_does_not_end_leaves_time_for_the_others(
+async def test_steps_that_wait_for_the_vendor_leave_time_for_the_others(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await landed(bench, "a.csv", fate="refused")
