@@ -249,7 +249,7 @@ NOBODY = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADAT
         (["manifest", "absent"], {}, 2, ("has no batch absent",)),
         (["reviews", "absent"], {}, 2, ("has no batch absent",)),
         (["redrive", "absent"], {}, 2, ("has no batch absent",)),
-        (["redrive"], {}, 2, ("--dead-letters",)),
+        (["redrive"], {}, 2, ("has no batches yet", "bulkhead cloud status")),
         (["start", "nightly/"], {}, 2, ("s3://",)),
     ],
 )
