@@ -326,5 +326,6 @@ def test_what_the_doctor_may_not_look_at_it_says_and_goes_on(strict: Callable[..
     found = strict(*READING[:1])("cloud", "doctor", "--json").expect(0).document
     denied = {one["name"] for one in found if one["level"] == "warn" and "not checked" in one["detail"]}
     assert denied == {
-        *("table", "inbox", "queues", "configuration", "old configuration", "license key", "webhook", "reconcile")
+        *("table", "inbox", "queues", "triggers", "oldest messages", "configuration", "old configuration"),
+        *("license key", "webhook", "webhook arrivals", "reconcile"),
     }
