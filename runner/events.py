@@ -33,6 +33,19 @@ class ItemsDiscovered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PacksChanged:
+    """Of the `total` packs that a run knows, `ended` have ended, and `unsent` have no import yet.
+
+    `waiting` of the queued files wait for packs that are not made yet.
+    """
+
+    total: int
+    ended: int
+    unsent: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemMoved:
     source: str
     old: ItemState
@@ -123,6 +136,7 @@ class BatchFinished:
 Event = (
     BatchStarted
     | ItemsDiscovered
+    | PacksChanged
     | ItemMoved
     | CreateAnswered
     | CreateThrottled

@@ -209,6 +209,9 @@ def _states(state: ProgressState) -> Text:
 
 def _forecast(state: ProgressState) -> list[str]:
     parts = [f"{sized(state.bytes_uploaded)} uploaded"]
+    if state.packs:
+        ended, total = state.packs
+        parts.append(f"{ended:,} of {counted(total, 'pack')}")
     if state.creates_left:
         parts.append(f"{counted(state.creates_left, 'create')} left, {state.slots_free:,} free now")
     return [*parts, *_end(state)]

@@ -18,6 +18,7 @@ from runner.events import (
     ItemsDiscovered,
     OutageBegan,
     OutageEnded,
+    PacksChanged,
 )
 from runner.local.pace import Meter, done_at
 from runner.models import OPEN_STATES, ItemState
@@ -40,6 +41,9 @@ class ProgressState:
         self.batch_id = ""
         self.listing = True
         self.bytes_uploaded = 0
+        self.packs: tuple[int, int] | None = None
+        """How many packs have ended, and how many there are; None if there are none."""
+        self._waiting_for_packs = self._packs_unsent = 0
         self.outage: str | None = None
         """Since when the vendor has not answered, and why; None while it answers."""
         self.slots_free = quota.count
@@ -60,7 +64,8 @@ class ProgressState:
 
     @property
     def creates_left(self) -> int:
-        return sum(self.by_state.get(state, 0) for state in _CREATES_AHEAD)
+        singly = sum(self.by_state.get(state, 0) for state in _CREATES_AHEAD)
+        return max(singly - self._waiting_for_packs, 0) + self._packs_unsent
 
     @property
     def elapsed_s(self) -> float:
@@ -92,6 +97,12 @@ class ProgressState:
     def _(self, event: ItemsDiscovered) -> None:
         self.listing = not event.finished
         self._recount(event.by_state)
+
+    @_take.register
+    def _(self, event: PacksChanged) -> None:
+        self.packs = (event.ended, event.total) if event.total else None
+        self._waiting_for_packs, self._packs_unsent = event.waiting, event.unsent
+        self._estimate()
 
     @_take.register
     def _(self, event: ItemMoved) -> None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from runner.errors import BulkheadError, ForeignImports, LedgerUnavailable, StorageFull
-from runner.events import Notice
+from runner.events import Notice, PacksChanged
 from runner.formatting import counted
 from runner.local.feeder import unfinished
 from runner.models import ItemState
@@ -68,6 +68,18 @@ class Packing:
         self._ends: dict[str, asyncio.Future[bool]] = {}
         self._stopped: set[str] = set()
         self._is_planned = asyncio.Event()
+        self._to_make = self._ended_count = 0
+        self._unsent: set[str] = set()
+
+    def sent(self, pack: Item) -> None:
+        """Take note that a pack has an import, or has ended without one."""
+        self._unsent.discard(pack.source)
+        self._tell()
+
+    def _tell(self) -> None:
+        known = len(self._made) + self._to_make
+        unsent = len(self._unsent) + self._to_make
+        self._emit(PacksChanged(total=known, ended=self._ended_count, unsent=unsent, waiting=len(self._planned)))
 
     def is_planned(self, item: Item) -> bool:
         """Return whether an item waits for a pack that is about to be made."""
@@ -90,9 +102,11 @@ class Packing:
         if plan is not None:
             self._planned = set(plan.sources)
             self._plan = plan
+            self._to_make = len(plan.packs)
             if plan.packs:
                 self._inflight.add(_PLANNING)
                 self._emit(Notice(code="packing", message=_plan_sentence(plan)))
+                self._tell()
         self._is_planned.set()
 
     async def run(self) -> None:
@@ -118,22 +132,25 @@ class Packing:
         for one in planned:
             tag = self._tag_of(one)
             if binding in self._stopped and tag not in self._lost:
+                self._to_make -= 1
                 continue
             pack = await self._packs.make(one, plan)
             if tag in self._lost and (pack is None or pack.source != tag):
                 raise self._lost[tag]
             self._planned.difference_update(plan.sources_of(one))
+            self._to_make -= 1
             if pack is None:
                 self._feeder.again()
                 continue
+            self._take(pack)
             end = self._ends[pack.source] = asyncio.get_running_loop().create_future()
-            self._inflight.add(pack.source)
             await self._route(pack)
             if one.is_canary and not await end:
                 self._stopped.add(binding)
         for one in planned:
             self._planned.difference_update(plan.sources_of(one))
         self._feeder.again()
+        self._tell()
 
     def _tag_of(self, planned: PlannedPack) -> str:
         return self._packs.maker.tag_of(planned.tags, planned.binding)
@@ -194,7 +211,7 @@ class Packing:
         if end.stops_packing:
             self._stopped.add(PackRecipe.of(pack).binding)
         for one in end.new_packs:
-            self._inflight.add(one.source)
+            self._take(one)
             await self._route(one)
 
     def _ended(self, pack: Item, *, is_proof: bool) -> None:
@@ -203,6 +220,8 @@ class Packing:
             end.set_result(is_proof)
         self._inflight.release(pack.source)
         self._feeder.again()
+        self._ended_count += 1
+        self.sent(pack)
 
     async def _recover(self) -> None:
         """Hand the packs of an earlier run to their stages; end those whose end was recorded without their members'."""
@@ -219,10 +238,17 @@ class Packing:
                 await self._continue(pack)
 
     async def _continue(self, pack: Item) -> None:
-        self._made.add(pack.source)
         if pack.source not in self._inflight:
-            self._inflight.add(pack.source)
+            self._take(pack)
             await self._route(pack)
+
+    def _take(self, pack: Item) -> None:
+        """Count a pack that this run is to bring to its end."""
+        self._made.add(pack.source)
+        self._inflight.add(pack.source)
+        if pack.state is _S.QUEUED:
+            self._unsent.add(pack.source)
+        self._tell()
 
     async def _queued(self, skip: Callable[[Item], bool]) -> AsyncIterator[list[Item]]:
         """Yield the queued items in pages, without those that `skip` takes."""

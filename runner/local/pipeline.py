@@ -485,6 +485,8 @@ class _Run:
         result = await (submitter.upload(item) if upload else submitter.submit(item))
         match result.outcome:
             case SubmitOutcome.ADVANCED:
+                if self._packing and item.kind is ItemKind.PACK:
+                    self._packing.sent(item)
                 self._deferred.has_moved(result.item)
                 await self._route(result.item)
             case SubmitOutcome.OUTCOME_UNKNOWN:

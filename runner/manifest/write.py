@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -13,7 +14,7 @@ from runner.manifest.csv import HEADER, csv_row
 from runner.manifest.document import Document
 from runner.manifest.jsonl import json_line, line, shown_name
 from runner.manifest.row_summary import RowSummary, RowTally
-from runner.models import COUNTERS, NONE_DEFERRED, ItemState, iso
+from runner.models import COUNTERS, NONE_DEFERRED, ItemState, batch_of_packs, iso
 from runner.reviews import NO_EARLIER_REVIEWS, EarlierReviews
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ async def write_manifest(
             by_state, rows = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table, report=report)
     except ExceptionGroup as group:
         raise first_cause(group) from group
-    totals = summary(batch, by_state, exit_code, now=now, deferred=deferred, rows=rows, earlier=earlier)
+    packs = await ledger.counts(batch_of_packs(batch.batch_id))
+    totals = summary(batch, by_state, exit_code, now=now, deferred=deferred, rows=rows, earlier=earlier, packs=packs)
     await sink.write(SUMMARY_JSON, _single(summary_text(totals)))
     if report is not None:
         await report.write_page(sink, rows)
@@ -126,8 +128,9 @@ def summary(
     deferred: Deferrals = NONE_DEFERRED,
     rows: RowSummary | None = None,
     earlier: EarlierReviews = NO_EARLIER_REVIEWS,
+    packs: Mapping[ItemState, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the fields of `summary.json` in order; `items` is the sum over all states.
+    """Return the fields of `summary.json` in order; `items` is the sum over all states, `packs` counts packs by state.
 
     Reviews of earlier batches are without their URLs, because notifications carry these fields. `duration_s` runs from
     the start to the end of the batch, or to `now` if it has not ended.
@@ -151,6 +154,7 @@ def summary(
         **(rows or RowSummary()).document(),
         "earlier_review_count": earlier.count,
         "earlier_reviews": [_review(one) for one in earlier.first],
+        "packs": {state.value: count for state, count in packs.items()} if packs else None,
     }
 
 

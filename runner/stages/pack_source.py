@@ -41,7 +41,8 @@ class PackSource:
 
     async def prepare(self, item: Item) -> Prepared:
         """Build the body of a pack in memory. Raises ItemRejected if a member changed, and as `Source.prepare`."""
-        route = PackRecipe.of(item).member_route(self._routes)
+        recipe = PackRecipe.of(item)
+        route = recipe.member_route(self._routes)
         if route is None:
             raise NO_ROUTE
         rules = await self._rules_of(route)
@@ -49,6 +50,12 @@ class PackSource:
             raise ItemRejected(MEMBER_CHANGED, rules.sentence)
         members = await self._ledger.members(batch_of_members(item.batch_id), item.source)
         body = PackBody([(member.tag or "", await self._read(member, route, rules)) for member in members])
+        if (body.marker, rules.keeps_unmapped, rules.behavior) != (
+            recipe.column,
+            recipe.keeps_unmapped,
+            recipe.behavior,
+        ):
+            raise ItemRejected(MEMBER_CHANGED, "the schema of its files has changed")
         return Prepared(
             uri=f"{self._files.uri}#pack-{item.source}",
             size_bytes=body.size_bytes,

@@ -298,9 +298,13 @@ class Simulation:
             raise self.broken(f"I8: open after a run without faults: {left}")
 
     def _refuse_lost_pack(self, reason: StopReason | None) -> None:
-        several = {World.LOST_LEDGER, World.SECOND_LEDGER} & self._plan.worlds
-        if reason is StopReason.FOREIGN_IMPORTS and self._plan.pack_limits and several:
+        if self._is_pack_lost(reason):
             raise _PackIsLost
+
+    def _is_pack_lost(self, reason: StopReason | None) -> bool:
+        """Tell whether a run has stopped because it does not know what is in a pack."""
+        several = {World.LOST_LEDGER, World.SECOND_LEDGER} & self._plan.worlds
+        return reason is StopReason.FOREIGN_IMPORTS and self._plan.pack_limits is not None and bool(several)
 
     async def live_beside(self) -> None:
         """Live one life with the second ledger while another run is working."""
@@ -363,7 +367,7 @@ class Simulation:
         self._judge(self._judges.quota_is_kept)
         if ended is not None and scope is Scope.RUN:
             self._trace.note("ended", str(stop.reason))
-            by_us = stop.reason is StopReason.INTERRUPTED
+            by_us = stop.reason is StopReason.INTERRUPTED or self._is_pack_lost(stop.reason)
             self._judge(
                 lambda: self._judges.run_ended(
                     deferred=ended.deferred, held=bool(ended.held_schemas), stopped=stop.requested, by_us=by_us

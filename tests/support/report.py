@@ -84,6 +84,9 @@ class Items:
         for one in self._items:
             yield one
 
+    async def counts(self, batch_id: str) -> dict[ItemState, int]:
+        return {}
+
 
 class Documents:
     """A sink that keeps documents by name."""

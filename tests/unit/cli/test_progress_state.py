@@ -15,6 +15,7 @@ from runner.events import (
     ItemsDiscovered,
     OutageBegan,
     OutageEnded,
+    PacksChanged,
 )
 from runner.models import ItemState
 
@@ -187,3 +188,15 @@ class TestEnd:
     def test_nothing_left_has_no_end(self, state: ProgressState) -> None:
         state.take(started(collected=3))
         assert state.done_at is None
+
+
+def test_files_that_wait_for_a_pack_need_one_create_together() -> None:
+    state = ProgressState(quota=Rate(count=20, per_s=60), ticks=Ticks())
+    state.take(started(queued=607))
+    assert state.creates_left == 607
+    state.take(PacksChanged(total=8, ended=0, unsent=8, waiting=605))
+    assert (state.creates_left, state.packs) == (10, (0, 8))
+    state.take(PacksChanged(total=8, ended=7, unsent=0, waiting=0))
+    for _ in range(607):
+        state.take(moved(S.QUEUED, S.PACKED))
+    assert (state.creates_left, state.packs) == (0, (7, 8))

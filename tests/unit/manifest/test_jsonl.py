@@ -207,6 +207,7 @@ def test_a_summary_has_exactly_these_fields_in_this_order():
         ("left_out_reasons", []),
         ("earlier_review_count", 0),
         ("earlier_reviews", []),
+        ("packs", None),
     ]
 
 
