@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runner.packing.marker import MarkerColumn
     from runner.packing.rules import PackRules
     from runner.protocols import InputReader, Prepared
+    from runner.stages.context import Gate
     from runner.stages.earlier import EarlierItems
     from runner.stages.orphans import Orphans
     from runner.stages.packing_setup import PackingSetup, RulesOfRoutes
@@ -72,7 +73,10 @@ class PackPlan:
 
 
 class PackPlanner:
-    """Reads each file once, and plans packs. Without `orphans`, what a lost ledger has sent is not considered."""
+    """Reads each file once, and plans packs. Without `orphans`, what a lost ledger has sent is not considered.
+
+    A file that the `gate` refuses is in no pack: it is refused when it is about to be sent alone.
+    """
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class PackPlanner:
         earlier: EarlierItems,
         endpoint: str,
         orphans: Orphans | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._files = files
         self._routes = routes
@@ -91,6 +96,7 @@ class PackPlanner:
         self._setup = setup
         self._earlier = earlier
         self._orphans = orphans
+        self._gate = gate
         self._endpoint = endpoint
         self._predict: dict[str, PredictImport] = {}
 
@@ -137,6 +143,8 @@ class PackPlanner:
         if (item.size_bytes or 0) > MEMBER_BYTES_MAX:
             return Refusal("too_large")
         try:
+            if self._gate is not None:
+                await self._gate.admit(item, route)
             prepared = await in_utf8(await self._files.prepare(item), route.encoding)
             raw = await whole(prepared.body) if prepared.body is not None else None
         except (ItemRejected, FileUnavailable):

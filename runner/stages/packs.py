@@ -77,6 +77,7 @@ class Packs:
                 out=context.out,
             ),
             orphans=self._stages.orphans,
+            gate=context.gate,
             endpoint=context.endpoint,
         )
 
