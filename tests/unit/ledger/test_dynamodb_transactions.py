@@ -13,7 +13,7 @@ from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger.dynamodb import keys
 from runner.ledger.dynamodb.keys import Row, number
 from runner.ledger.dynamodb.table import ConditionFailed
-from runner.ledger.dynamodb.transactions import Move, add_group, groups_of, tagged_item_of
+from runner.ledger.dynamodb.transactions import CountersPlace, Move, add_group, groups_of, tagged_item_of
 from runner.ledger.protocol import Recorded
 from runner.models import HistoryEntry, Item, ItemState
 from runner.row_counts import RowTotals
@@ -22,6 +22,7 @@ AT = datetime(2026, 7, 23, tzinfo=UTC)
 S = ItemState
 PLACE = b"\0" * 16
 ABSENT = "attribute_not_exists(pk)"
+OF_BATCH = CountersPlace(batch_id="b")
 
 
 class Table:
@@ -48,7 +49,9 @@ def recorded(one: Item, *import_ids: str) -> Recorded:
 
 def move(before: Item, after: Item, *, tagged: Row | None = None, shares: bool = False) -> Move:
     history = recorded(after).history
-    return Move(before, after, history, tagged=tagged, shares=shares, batch_place=PLACE, counted=RowTotals())
+    return Move(
+        before, after, history, tagged=tagged, shares=shares, batch_place=PLACE, counted=RowTotals(), counters=OF_BATCH
+    )
 
 
 async def actions_of(one: Move) -> list[dict[str, Any]]:
@@ -74,14 +77,22 @@ async def test_a_move_writes_the_item_at_the_revision_that_was_read_and_counts_i
     assert put["Put"]["ConditionExpression"] == "r = :r"
     assert put["Put"]["ExpressionAttributeValues"] == {":r": number(3)}
     values = count["Update"]["ExpressionAttributeValues"]
-    assert values == {":one": number(1), ":n_creating": number(1), ":n_queued": number(-1)}
+    assert values == {":moves": number(1), ":n_creating": number(1), ":n_queued": number(-1)}
     assert condition(count) == "attribute_exists(pk)"
 
 
 async def test_a_move_to_the_same_state_changes_no_number_of_items() -> None:
     _, count = await actions_of(move(item(), item(revision=4)))
-    assert count["Update"]["UpdateExpression"] == "ADD moves :one"
-    assert count["Update"]["ExpressionAttributeValues"] == {":one": number(1)}
+    assert count["Update"]["UpdateExpression"] == "ADD moves :moves"
+    assert count["Update"]["ExpressionAttributeValues"] == {":moves": number(1)}
+
+
+async def test_a_move_is_counted_in_a_shard_that_need_not_exist() -> None:
+    sharded = replace(move(item(), item(state=S.CREATING)), counters=CountersPlace(batch_id="b", shard=3))
+    _, count = await actions_of(sharded)
+    assert count["Update"]["Key"] == keys.counters_key("b", 3)
+    assert count["Update"]["UpdateExpression"] == "ADD moves :moves, n_creating :n_creating, n_queued :n_queued"
+    assert condition(count) is None
 
 
 @pytest.mark.parametrize(
@@ -166,7 +177,7 @@ async def test_the_condition_that_failed_says_who_was_faster(failed: set[int], e
 
 async def added(*records: Recorded, failures: Sequence[set[int]] = ()) -> tuple[int, list[list[dict[str, Any]]]]:
     table = Table(*failures)
-    count = await add_group(table, "b", records, batch_place=PLACE)  # type: ignore[arg-type]
+    count = await add_group(table, records, batch_place=PLACE, counters=OF_BATCH)  # type: ignore[arg-type]
     return count, table.written
 
 
@@ -186,7 +197,7 @@ async def test_items_that_are_added_are_new_and_bring_their_imports_tags_and_not
     ]
     assert actions[5]["Update"]["ExpressionAttributeValues"][":b"] == {"BS": [b"b\x001.csv", b"b\x002.csv"]}
     values = actions[0]["Update"]["ExpressionAttributeValues"]
-    assert values == {":one": number(1), ":n_failed": number(1), ":n_skipped": number(1)}
+    assert values == {":moves": number(1), ":n_failed": number(1), ":n_skipped": number(1)}
 
 
 async def test_items_that_are_there_already_are_left_out() -> None:
