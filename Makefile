@@ -127,6 +127,7 @@ docs: $(VENV)/.core
 
 simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+	$(BIN)/python -m tests.simulation --packs --seeds $(SEEDS)
 	$(BIN)/python -m tests.simulation --shared --seeds $(SEEDS)
 	$(BIN)/python -m tests.cloudcore --seeds $(SEEDS)
 	$(BIN)/python -m tests.packing --seeds $(SEEDS)
