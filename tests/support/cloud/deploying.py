@@ -10,7 +10,7 @@ from tests.support.cloud.stack import Stack
 
 STACK_NAME = "bulkhead"
 
-_DEPLOY_WITHIN_S = 180.0
+_DEPLOY_WITHIN_S = 300.0
 
 
 def deploy(aws: LocalAws, template: Path, *, log: Path, name: str = STACK_NAME, **parameters: str) -> Stack:
