@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.cloud.breaker import FAILURES
 from tests.acceptance.inbox import rows
 from tests.support.cloud.functions import kill, processes_of, stop
 from tests.support.cloud.running import Cloud, rolling
@@ -10,7 +11,8 @@ from tests.support.cloud.stack import until
 LIFE_S = 20
 """With less than ten seconds left a function begins nothing new."""
 
-DOWN_FOR_CALLS = 12
+DOWN_FOR_CALLS = FAILURES
+"""After so many calls without an answer, the functions stop calling."""
 
 
 def test_files_that_land_while_the_vendor_is_down_are_imported_once_it_is_back(cloud: Cloud) -> None:
