@@ -434,6 +434,8 @@ class _Run:
         except StaleItem:
             await self._continue_overtaken(item, None)
         except DuplicatePending as error:
+            if item.kind is ItemKind.PACK:
+                return self._defer(item, str(error))
             await self._deferred.wait_for_duplicate(item, error)
             self._inflight.release(item.source)
             self._feeder.again()
