@@ -110,7 +110,7 @@ def until(condition: Any) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxVendor]:
     directory = tmp_path_factory.mktemp("schemas")
     (directory / "customers.json").write_text(json.dumps(CUSTOMERS))
