@@ -274,6 +274,10 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
     "import_missing": _always(_ASK_THE_VENDOR),
     "result_missing": _always(_ASK_THE_VENDOR),
     "result_invalid": _always(_ASK_THE_VENDOR),
+    "pack_unaccounted": _always(
+        "The vendor has imported the rows, but its result does not say which are whose: look at the import in the "
+        "vendor's dashboard. `bulkhead redrive --import-again` sends each file alone; its rows are there twice then."
+    ),
     "create_in_doubt": _always(
         "Look for the import in the vendor's dashboard; if it is not there, queue it again with `bulkhead redrive`."
     ),

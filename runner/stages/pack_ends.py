@@ -97,23 +97,24 @@ class PackEnds:
         await self._transitions.advance_all([end, *(_leave(member, reason) for member in members)])
 
     async def settle(self, pack: Item) -> PackEnd:
-        """Move the members of a pack that is `failed` or `rejected` to what follows from that."""
+        """Move the members of a pack that is `failed`, `rejected`, or `skipped` to what follows from that."""
         members = await self._waiting(pack)
         if not members:
             return PackEnd()
-        if pack.state is _S.REJECTED:
+        if pack.state is not _S.FAILED:
             await self._queue(members, f"the pack was not sent: {pack.error_message}")
             return PackEnd()
+        recipe = PackRecipe.of(pack)
         if pack.error_code not in _NOT_IMPORTED:
             await self._transitions.advance_all([_fail(member, pack) for member in members])
+            self._say_stopped(recipe, pack)
             return PackEnd(stops_packing=True)
-        recipe = PackRecipe.of(pack)
         halves = () if pack.error_code != "import_failed" or recipe.is_canary else await self._halve(members)
         if not halves:
             await self._queue(members, f"the pack failed: {pack.error_message}")
         is_refused = pack.error_code in {"create_refused", "upload_refused"}
         if is_refused or recipe.is_canary:
-            self._say(f"packing of {self._route_name(recipe)} stops: {pack.error_message}")
+            self._say_stopped(recipe, pack)
         return PackEnd(halves, stops_packing=is_refused or recipe.is_canary)
 
     async def end_review(self, pack: Item) -> tuple[Item, PackEnd]:
@@ -216,6 +217,9 @@ class PackEnds:
     def _route_name(self, recipe: PackRecipe) -> str:
         route = recipe.member_route(self._routes)
         return f"route {route.name}" if route is not None else "a route"
+
+    def _say_stopped(self, recipe: PackRecipe, pack: Item) -> None:
+        self._say(f"packing of {self._route_name(recipe)} stops: {pack.error_message}")
 
     def _say(self, message: str) -> None:
         self._emit(Notice(code="packing", message=message))
