@@ -104,6 +104,26 @@ def test_an_unchanged_prefix_is_skipped_and_a_changed_object_is_not(
     assert states == {**dict.fromkeys(files, "skipped"), "a/000.csv": "collected"}
 
 
+def test_packed_objects_keep_their_places_over_two_nights_in_one_prefix(
+    mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
+) -> None:
+    files = fill(inbox, count=12)
+    mine.command(*run("--pack", "auto")).expect(0)
+    changed = {name: rows(900 + number) for number, name in enumerate(list(files)[:4])}
+    for name, content in changed.items():
+        inbox.put(f"2026/{name}", content=content)
+    second = mine.command(*run("--pack", "auto")).expect(0)
+
+    assert "result_kept" not in second.text
+    assert set(results.keys()) == {f"out/{name}" for name in DOCUMENTS} | {f"out/results/{name}.json" for name in files}
+    night = lines(results.get("out/manifest.jsonl"))
+    assert {name for name, line in night.items() if line["pack_id"]} == changed.keys()
+    for name, content in changed.items():
+        saved = results.get(f"out/results/{name}.json")
+        assert sha256(saved) == night[name]["result_sha256"]
+        assert json.loads(saved)[0]["name"].encode() in content
+
+
 @pytest.mark.slow
 def test_an_object_overwritten_between_listing_and_upload_is_never_imported_under_its_old_name(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
