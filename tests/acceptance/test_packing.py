@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import pytest
 
 from tests.acceptance.inbox import Workspace, rows
+from tests.acceptance.killed import KILLS, killed_runs
 from tests.acceptance.vendors import SandboxVendor
 
 PACE = ("--create-quota", "1000/2s", "--uploads", "4")
 PACKED = (*PACE, "--pack", "20")
 HEADER = b"Full Name,Email\n"
 GROUPS = 4
-KILLS_A_GROUP = 5
 FILES = 60
 EVENTS = 100
 
@@ -70,15 +67,10 @@ def test_an_unchanged_inbox_is_skipped_and_a_changed_file_is_sent(
 def test_a_packing_run_killed_at_any_instant_goes_on_and_imports_each_row_once(
     work: Callable[..., Workspace], sandbox: SandboxVendor, group: int
 ) -> None:
-    dice = random.Random(group)
-    trials = [
-        Trial(work(sandbox, name=f"home{at}"), at * FILES, dice.randrange(EVENTS), dice.choice(("run", "resume")))
-        for at in range(KILLS_A_GROUP)
-    ]
-    with ThreadPoolExecutor(KILLS_A_GROUP) as pool:
-        killed = list(pool.map(Trial.run, trials))
-    assert any(killed)
-    wanted = {f"Rowena Canary {number}-{line}": 1 for number in range(KILLS_A_GROUP * FILES) for line in range(3)}
+    trials = killed_runs(work, sandbox, group=group, count=FILES, most_events=EVENTS, options=PACKED, pace=PACE)
+    for trial in trials:
+        assert Counter(line["state"] for line in trial.mine.manifest().values()) == {"collected": FILES}
+    wanted = {f"Rowena Canary {number}-{line}": 1 for number in range(KILLS * FILES) for line in range(3)}
     assert delivered(sandbox) == Counter(wanted)
 
 
@@ -92,28 +84,3 @@ def delivered(sandbox: SandboxVendor) -> Counter[str]:
     for row in sandbox.result_rows():
         found[row["name"]] += 1
     return found
-
-
-@dataclass
-class Trial:
-    """Kill a packing run once it has written so many events, and let another command go on."""
-
-    mine: Workspace
-    first: int
-    events: int
-    then: str
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def run(self) -> bool:
-        """Return whether the run was still under way when it was killed."""
-        mine = self.mine
-        self.files = mine.fill(FILES, first=self.first)
-        with mine.command.start(*mine.arguments(*PACKED, "--json")) as running:
-            was_alive = running.until_lines(1 + self.events)
-            running.kill()
-        again = ["resume", *PACE] if self.then == "resume" and was_alive else mine.arguments(*PACKED)
-        finished = mine.command(*again)
-        assert finished.code == 0, f"killed after {self.events} events, then {self.then}: {finished.text}"
-        states = Counter(line["state"] for line in mine.manifest().values())
-        assert states == {"collected": FILES}
-        return was_alive
