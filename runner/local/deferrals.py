@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from runner.events import EventHook, Notice
 from runner.models import TERMINAL_STATES, Deferral, Deferrals
 from runner.stages.patience import Patience
+from runner.stages.submit import SubmitOutcome
 from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from runner.errors import DuplicatePending, NotYet
     from runner.ledger.protocol import ItemStore
     from runner.models import Item
+    from runner.stages.submit import SubmitResult
 
 UNCREATED_MOST = 3
 """After this many items in a row whose creates failed, the problem is not with the items, and the run stops."""
@@ -142,7 +144,8 @@ class DeferredItems:
         self._overtaken[item.source] += 1
         return self._overtaken[item.source] <= TIMES_OVERTAKEN_MAX
 
-    def may_return(self, item: Item) -> bool:
-        """Return whether an item that gave up its import may get another now; the number of times is limited."""
-        self._returns[item.source] += 1
-        return item.attempts < self._max_returns and self._returns[item.source] < self._max_returns
+    def may_return(self, result: SubmitResult) -> bool:
+        """Return whether an item that gave up its import may get another now; the times in one run are limited."""
+        source = result.item.source
+        self._returns[source] += 1
+        return result.outcome is not SubmitOutcome.NOT_CREATED and self._returns[source] < self._max_returns

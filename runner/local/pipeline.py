@@ -483,8 +483,7 @@ class _Run:
 
     async def _submit(self, item: Item) -> None:
         submitter = self._packing.submitter if self._packing and item.kind is ItemKind.PACK else self._submitter
-        upload = item.state is _S.CREATED
-        result = await (submitter.upload(item) if upload else submitter.submit(item))
+        result = await (submitter.upload(item) if item.state is _S.CREATED else submitter.submit(item))
         match result.outcome:
             case SubmitOutcome.ADVANCED:
                 if self._packing and item.kind is ItemKind.PACK:
@@ -496,14 +495,15 @@ class _Run:
             case _ if self._packing and item.kind is ItemKind.PACK:
                 await self._hold_pack(self._packing, result)
             case _:
-                await self._hold_or_defer(result.item)
+                await self._hold_or_defer(result)
         self._stop_conditions.check_failures()
 
-    async def _hold_or_defer(self, item: Item) -> None:
+    async def _hold_or_defer(self, result: SubmitResult) -> None:
         """Release an item that did not advance; defer it if only an error can be the reason."""
+        item = result.item
         if self._stop.requested or self._is_held_back(item):
             self._inflight.release(item.source)
-        elif item.state is _S.QUEUED and self._deferred.may_return(item):
+        elif item.state is _S.QUEUED and self._deferred.may_return(result):
             self._inflight.release(item.source)
             self._feeder.again()
         elif await self._outage.outlasted():
@@ -519,7 +519,7 @@ class _Run:
             self._inflight.release(pack.source)
         elif result.outcome is SubmitOutcome.SCHEMA_MISSING:
             await packing.release(pack, result.reason)
-        elif self._deferred.may_return(pack) or await self._outage.outlasted():
+        elif self._deferred.may_return(result) or await self._outage.outlasted():
             await self._guarded(pack, self._submit)
         else:
             self._defer(pack, "no create succeeded")

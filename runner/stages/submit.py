@@ -79,8 +79,10 @@ class SubmitOutcome(Enum):
     """No create permit came within `permit_wait_s`."""
     UPLOAD_APART = "upload_apart"
     """Its import is made, and its file is uploaded apart because of its size."""
+    NOT_CREATED = "not_created"
+    """No create succeeded in as many attempts as it has at once."""
     UNFINISHED = "unfinished"
-    """A stop was requested, or no create or upload succeeded."""
+    """A stop was requested, or the import was given up before its file arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,6 +535,7 @@ class Submitter:
         return await self._transitions.advance(item, _S.QUEUED, reason=reason)
 
     async def _give_up(self, attempt: _Attempt) -> Item:
+        attempt.held_by = SubmitOutcome.NOT_CREATED
         return await self._put_back(attempt.item, f"no create succeeded in {attempt.number} attempts")
 
     async def _duplicate(self, attempt: _Attempt) -> Finding | None:

@@ -174,14 +174,14 @@ class Bench:
             item = await self.ledger.advance(item, ItemState.PROCESSING, reason="earlier")
         return await self.ledger.advance(item, state, reason="earlier", **changes)
 
-    async def leave_expired(self, source: str) -> None:
+    async def leave_expired(self, source: str, *, attempts: int = 1) -> None:
         """Leave an item as `leave_uploading` does, whose upload url has ended and is not renewed."""
         self.vendor.renews_urls, self.vendor.url_life_s = False, 60
-        await self.leave_uploading(source)
+        await self.leave_uploading(source, attempts=attempts)
         self.vendor.url_life_s = 1800
         await asyncio.sleep(70)
 
-    async def leave_uploading(self, source: str) -> str:
+    async def leave_uploading(self, source: str, *, attempts: int = 1) -> str:
         """Leave an item whose import an earlier run has made, and whose data it may have sent; returns the import's id.
 
         The vendor has not noticed any data.
@@ -195,6 +195,7 @@ class Bench:
             status=remote.status,
             fingerprint=fingerprint,
             created_at=remote.created_at,
+            attempts=attempts,
         )
         return remote.import_id
 

@@ -205,14 +205,17 @@ async def test_an_item_waits_for_a_permit_only_as_long_as_it_may() -> None:
     assert await submitting.context.pacer.free_slots() == 20
 
 
-async def test_an_item_that_a_stop_or_trouble_keeps_back_is_unfinished() -> None:
+async def test_an_item_that_no_create_took_is_not_created_and_one_that_a_stop_keeps_back_is_unfinished() -> None:
     bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(create_attempts=2))
     bench.vendor.create_script.extend([NotSent("refused")] * 2)
     submitting = Submitting(bench)
     results = [await submitting.submit("a.csv")]
     bench.stop.request(StopReason.INTERRUPTED)
     results.append(await submitting.submit("b.csv"))
-    assert [(one.outcome, one.item.state) for one in results] == [(OUTCOMES.UNFINISHED, ItemState.QUEUED)] * 2
+    assert [(one.outcome, one.item.state) for one in results] == [
+        (OUTCOMES.NOT_CREATED, ItemState.QUEUED),
+        (OUTCOMES.UNFINISHED, ItemState.QUEUED),
+    ]
     history = await bench.ledger.history(BATCH_ID, "a.csv")
     assert [entry.reason for entry in history[1:]] == [
         "create attempt 1",

@@ -115,6 +115,14 @@ async def test_an_import_is_given_up_as_soon_as_no_upload_to_it_can_be_on_its_wa
     assert fence_s <= (item.created_at - bench.vendor.imports["import-1"].created_at).total_seconds() < fence_s + 5  # type: ignore[operator]
 
 
+async def test_an_item_whose_last_create_succeeded_gets_another_import_in_the_same_run_if_its_url_ends() -> None:
+    bench = Bench(FILES, options=RunOptions(create_attempts=8))
+    await bench.leave_expired("a.csv", attempts=8)
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert result.deferred == 0
+
+
 async def test_data_that_storage_stored_although_it_said_no_is_not_sent_again() -> None:
     bench = Bench(FILES)
     bench.vendor.honors_condition = False
