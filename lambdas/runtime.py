@@ -103,6 +103,10 @@ class Container:
             self._aws = await Aws().__aenter__()
         return self._aws
 
+    def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
+        """Log an error; see `Telemetry.failure`."""
+        self.telemetry.failure(sentence, error, **fields)
+
     def reload_license_key(self) -> None:
         """Read the license key again before the next invocation, because the vendor refuses the current one."""
         self._license_key = None

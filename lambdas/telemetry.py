@@ -6,15 +6,13 @@ Both carry the service in POWERTOOLS_SERVICE_NAME. Events are never logged: they
 from __future__ import annotations
 
 import logging
-from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
-from runner.errors import BulkheadError, first_cause
-from runner.masking import FORMS
+from runner.masking import log_fields
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -43,13 +41,7 @@ class Telemetry:
 
     def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
         """Log an error; the text of another library's error is left out: it may contain a signed URL or a row."""
-        cause = first_cause(error)
-        more: dict[str, object]
-        if isinstance(cause, BulkheadError):
-            more = {"reason": FORMS(str(cause)), "hint": cause.hint}
-        else:
-            more = {"trace": [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(cause.__traceback__)]}
-        self.logger.error(sentence, extra={"error": type(cause).__name__, **more, **fields})
+        self.logger.error(sentence, extra={**log_fields(error), **fields})
 
     def add_metric(self, name: str, value: float, unit: str = "Count") -> None:
         """Record a metric; `unit` is one of CloudWatch's, such as `Count`, `Seconds`, or `Milliseconds`."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from traceback import extract_tb
+
+from runner.errors import BulkheadError, first_cause
 
 TEXT_LIMIT = 500
 """Characters that are kept of a foreign text."""
@@ -184,3 +187,15 @@ def _replaced(text: str, spans: Iterable[Span]) -> str:
         parts += [text[at:begin], _HIDDEN]
         at = end
     return "".join([*parts, text[at:]])
+
+
+def log_fields(error: BaseException) -> dict[str, object]:
+    """Return what a log says about an error.
+
+    The text of another library's error is left out: it may contain a signed URL or a row.
+    """
+    cause = first_cause(error)
+    if isinstance(cause, BulkheadError):
+        return {"error": type(cause).__name__, "reason": FORMS(str(cause)), "hint": cause.hint}
+    trace = [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(cause.__traceback__)]
+    return {"error": type(cause).__name__, "trace": trace}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._others: list[StopSignal] = []
         self.reason: StopReason | None = None
         self.detail = ""
         self.hint: str | None = None
@@ -38,6 +40,19 @@ class StopSignal:
         if self.reason is None:
             self.reason, self.detail, self.hint = reason, detail, hint
         self._event.set()
+        for other in self._others:
+            other.request(reason, detail, hint=hint)
+
+    @contextmanager
+    def passed_on(self, other: StopSignal) -> Iterator[None]:
+        """Request a stop of the other, too, if one is requested here before the block ends."""
+        self._others.append(other)
+        if self.reason is not None:
+            other.request(self.reason, self.detail, hint=self.hint)
+        try:
+            yield
+        finally:
+            self._others.remove(other)
 
     @property
     def requested(self) -> bool:

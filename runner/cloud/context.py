@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from runner.config.run_spec import RunSpec
 from runner.config.webhook_remarks import FULL_DATA, OWN_URLS
 from runner.dromo.rate_limited import WrappedApi
 from runner.errors import BulkheadError, ConfigError
-from runner.events import CreateAnswered, CreateThrottled, ItemMoved
+from runner.events import CreateAnswered, CreateThrottled, EventHook, ItemMoved, ignore
 from runner.models import ItemState
 from runner.retry import repeat_read
 from runner.sinks import open_sink
@@ -31,6 +31,7 @@ from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
 from runner.stages.transitions import Transitions
+from runner.stop import StopSignal
 
 if TYPE_CHECKING:
     import random
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from runner.protocols import Clock, ImportsApi, Sink, Storage
     from runner.quota.pacer import CreatePacer
     from runner.sources import SourceSpec
-    from runner.stop import StopSignal
 
 
 logger = logging.getLogger(__name__)
@@ -111,6 +111,8 @@ class Deployment:
     - `config_folder`: the `s3://` url of the inbox's folder `config`, from which nothing is imported; version 0.1.0
       read the configuration from there.
     - `allow_hooks`: whether the configuration may have hooks and webhook urls.
+    - `ending`: ends the work in progress; nobody requests it in a function, whose time ends its work.
+    - `listen`: gets every event of the stages.
     """
 
     settings: Settings
@@ -136,6 +138,8 @@ class Deployment:
     landing: Landing
     config_folder: str
     allow_hooks: bool = False
+    ending: StopSignal = field(default_factory=StopSignal)
+    listen: EventHook = ignore
 
     @property
     def endpoint(self) -> str:
@@ -160,7 +164,7 @@ class Deployment:
         return self.pacer.leaving(math.ceil(self.pacer.quota.count * self.landed_share))
 
     def transitions(self) -> Transitions:
-        return Transitions(self.ledger, clock=self.clock, emit=EventMetrics(self.metrics), by_state={})
+        return Transitions(self.ledger, clock=self.clock, emit=self._emit, by_state={})
 
     def context(self, batch: Batch, stop: StopSignal, *, pacer: CreatePacer | None = None) -> RunContext:
         """Return what the stages need to work on items of a batch. Raises ConfigError."""
@@ -176,7 +180,7 @@ class Deployment:
             clock=self.clock,
             vendor_time=self.vendor_time,
             rng=self.rng,
-            emit=EventMetrics(self.metrics),
+            emit=self._emit,
             stop=stop,
             options=replace(
                 self.options(), again=spec.again, retry_failed=spec.retry_failed, json_is_new=spec.json_is_new
@@ -229,6 +233,10 @@ class Deployment:
             filename_tag=settings.filename_tag,
         )
 
+    def _emit(self, event: Event) -> None:
+        record_event(self.metrics, event)
+        self.listen(event)
+
 
 def rank_of(_entry: Any) -> int:
     """Return 0 for every item: they are ordered by name."""
@@ -257,22 +265,17 @@ def is_driven_by_stack(batch: Batch) -> bool:
         return False
 
 
-class EventMetrics:
-    """Listens to the stages' events and records them as metrics."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case CreateAnswered():
-                self._metrics.add_metric("CreatesAnswered", 1)
-            case CreateThrottled():
-                self._metrics.add_metric("CreatesRefused", 1)
-            case ItemMoved(new=state) if state in _METRIC_OF_STATE:
-                self._metrics.add_metric(_METRIC_OF_STATE[state], 1)
-            case _:
-                pass
+def record_event(metrics: Metrics, event: Event) -> None:
+    """Record an event of the stages as a metric, if it is one."""
+    match event:
+        case CreateAnswered():
+            metrics.add_metric("CreatesAnswered", 1)
+        case CreateThrottled():
+            metrics.add_metric("CreatesRefused", 1)
+        case ItemMoved(new=state) if state in _METRIC_OF_STATE:
+            metrics.add_metric(_METRIC_OF_STATE[state], 1)
+        case _:
+            pass
 
 
 class S3Places:

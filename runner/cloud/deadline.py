@@ -27,10 +27,12 @@ class Deadline(StopSignal):
     tells whether `watched` cancelled work.
     """
 
-    def __init__(self, time_left: TimeLeft, *, longest_wait_s: float) -> None:
+    def __init__(self, time_left: TimeLeft, *, longest_wait_s: float, ending: StopSignal | None = None) -> None:
+        """`ending` stops this work, too; a function has none."""
         super().__init__()
         self._time_left = time_left
         self._longest_wait_s = longest_wait_s
+        self._ending = ending or StopSignal()
         self.asked_s = 0.0
         self.timed_out = False
 
@@ -56,8 +58,9 @@ class Deadline(StopSignal):
         loop = asyncio.get_running_loop()
         asking = loop.call_later(self.left_s(), self.request, StopReason.OUT_OF_TIME, "the function's time is over")
         try:
-            async with asyncio.timeout(max(0.0, self._time_left() - LAST_MOMENT_S)) as limit:
-                yield
+            with self._ending.passed_on(self):
+                async with asyncio.timeout(max(0.0, self._time_left() - LAST_MOMENT_S)) as limit:
+                    yield
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -70,6 +70,14 @@ class Queues(Protocol):
         ...
 
 
+class Mailbox(Queues, Protocol):
+    """Queues, and what becomes of messages that were received from them."""
+
+    async def hide(self, queue: Queue, receipt: str, *, for_s: int) -> None:
+        """Hide a received message for `for_s` seconds; then it is delivered again. May raise TransientError."""
+        ...
+
+
 class Notifier(Protocol):
     """Publishes the ends of batches, and changes of the configuration."""
 

@@ -61,7 +61,8 @@ async def submit(
     if (wait_s := await deployment.breaker.wait_s()) is not None:
         return await _requeue(deployment, ref, wait_s)
     try:
-        return await _with_lease(deployment, ref, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
+        deadline = Deadline(time_left, longest_wait_s=deployment.longest_wait_s, ending=deployment.ending)
+        return await _with_lease(deployment, ref, deadline)
     except StaleItem:
         logger.info("another function moved the item", extra={"item": ref.source})
         return Done()

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from lambdas.runtime import Container
-from lambdas.sqs_batch import PUT_OFF_S, Records
+from lambdas.sqs_batch import Records
+from runner.cloud.deliveries import PUT_OFF_S
 from runner.cloud.messages import ItemRef, ObjectCreated, StartLoad, encode
 from runner.cloud.protocols import Done, Outcome, Queue, Requeued
 from runner.errors import AuthRefused, ConfigError, ConnectionBarred, Unavailable
