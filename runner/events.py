@@ -108,6 +108,19 @@ class OutageEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStands:
+    """How a worker stands, once a minute: creates since its start, messages in work, and about how many wait.
+
+    `away` is a sentence if the vendor does not answer.
+    """
+
+    created: int
+    in_work: int
+    waiting: int
+    away: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestWritten:
     """The manifest of a batch is in `out`, a folder or URL; `summary` is what its summary.json has."""
 
@@ -144,6 +157,7 @@ Event = (
     | Notice
     | OutageBegan
     | OutageEnded
+    | WorkerStands
     | ManifestWritten
     | BatchFinished
 )

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "cloud redrive": Command("cloud", "redrive"),
     "cloud reviews": Command("cloud", "reviews"),
     "cloud dismiss": Command("cloud", "dismiss"),
+    "cloud work": Command("cloud", "work"),
     "cloud doctor": Command("cloud", "doctor"),
     "webhook-url": Command("cloud", "webhook_url"),
     "sandbox": Command("setup", "sandbox_function"),

@@ -393,6 +393,53 @@ class CloudDismissArguments(Dismissal, Cloud, Json, Verbose):
     """What `cloud dismiss` takes."""
 
 
+class CloudWorkArguments(Cloud, Json, Quiet, Stoppable, Verbose):
+    """What `cloud work` takes."""
+
+    concurrency: Annotated[
+        int | None,
+        Option(
+            "--concurrency",
+            "N",
+            "Work on N files that arrived and N files of loads at once.",
+            Panel.PACE,
+            min=1,
+            max=500,
+            default="10, more with a larger quota",
+        ),
+    ] = None
+    stop_within: Annotated[
+        str | None,
+        Option(
+            "--stop-within",
+            "DURATION",
+            "After SIGTERM, finish what is in progress for at most this time, then give it back; 0 sets no limit.",
+            Panel.PACE,
+            envvar="BULKHEAD_STOP_WITHIN",
+            default="20s",
+        ),
+    ] = None
+    stats: Annotated[
+        str | None,
+        Option(
+            "--stats",
+            "DURATION",
+            "Without a terminal, write a line about the progress this often; 0 writes none.",
+            Panel.OUTPUT,
+            envvar="BULKHEAD_STATS",
+            default="60s",
+        ),
+    ] = None
+
+    def stop_within_s(self) -> float:
+        """Return how long work may take after SIGTERM: schedulers of containers wait for 30 seconds."""
+        return seconds_of("--stop-within", self.stop_within or "20s")
+
+    def every_s(self) -> float:
+        """Return how often a line is written, 0 for never: a worker runs for weeks. Raises ConfigError."""
+        return 60.0 if self.stats is None else super().every_s()
+
+
 class CloudDoctorArguments(Cloud, Json, Verbose):
     """What `cloud doctor` takes."""
 

@@ -37,6 +37,7 @@ EXAMPLES = {
     "cloud redrive": ("bulkhead cloud redrive --dead-letters", "docs/cloud-operations.md"),
     "cloud reviews": ("bulkhead cloud reviews", "docs/cloud-operations.md"),
     "cloud dismiss": ("bulkhead cloud dismiss BATCH --match 'old/*' --reason 'replaced'", "docs/cloud-operations.md"),
+    "cloud work": ("bulkhead cloud work --stack bulkhead", "docs/container.md"),
     "cloud doctor": ("bulkhead cloud doctor", "docs/cloud-operations.md"),
     "webhook-url": ("bulkhead webhook-url --stack bulkhead", "docs/deploying.md"),
     "sandbox": ("bulkhead sandbox --schemas examples/schemas/saved", "docs/sandbox.md"),

@@ -48,16 +48,16 @@ Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 def drive(args: Stoppable, action: Action) -> None:
     """Perform the action, show the summary, and exit. Raises typer.Exit."""
-    _run_to_exit(args, lambda outputs, loaded: _drive(args, loaded, action, outputs))
+    run_to_exit(args, lambda outputs, loaded: _drive(args, loaded, action, outputs))
 
 
 def drive_tracking(args: Stoppable, batch_id: str | None, *, watch: bool) -> None:
     """Track a batch, without an id all that wait for something, show what is new, and exit. Raises typer.Exit."""
-    _run_to_exit(args, lambda outputs, loaded: _drive_tracking(args, loaded, outputs, batch_id, watch=watch))
+    run_to_exit(args, lambda outputs, loaded: _drive_tracking(args, loaded, outputs, batch_id, watch=watch))
 
 
 @dataclass(frozen=True, slots=True)
-class _Outputs:
+class Outputs:
     """Where a run is shown: on the screen, as events if `stream` is set, and in a log file if `log` is."""
 
     screen: Console
@@ -72,9 +72,10 @@ class _Outputs:
             self.log.write(f"{name} ended with code {int(outcome.exit_code)}; results in {near(outcome.out)}")
 
 
-def _run_to_exit(
-    args: Stoppable, driven: Callable[[_Outputs, LoadedSettings], Coroutine[None, None, ExitCode]]
+def run_to_exit(
+    args: Stoppable, driven: Callable[[Outputs, LoadedSettings], Coroutine[None, None, ExitCode]]
 ) -> NoReturn:
+    """Load the settings, open the outputs, and exit with the code that `driven` returns. Raises typer.Exit."""
     stream = JsonEvents(now=system_now) if args.json else None
     screen = console(stderr=True)
     with (
@@ -84,11 +85,11 @@ def _run_to_exit(
     ):
         if log:
             log.write(f"bulkhead {__version__}: {shlex.join(['bulkhead', *args.shown(sys.argv[1:])])}")
-        code = asyncio.run(driven(_Outputs(screen, stream, log), loaded))
+        code = asyncio.run(driven(Outputs(screen, stream, log), loaded))
     raise typer.Exit(code)
 
 
-async def _drive(args: Stoppable, loaded: LoadedSettings, action: Action, outputs: _Outputs) -> ExitCode:
+async def _drive(args: Stoppable, loaded: LoadedSettings, action: Action, outputs: Outputs) -> ExitCode:
     began = time.monotonic()
     async with notifying(args, loaded, outputs.screen, log=outputs.log) as notifier:
         async with _open(args, loaded, outputs, also=(notifier.take,)) as bulkhead:
@@ -100,7 +101,7 @@ async def _drive(args: Stoppable, loaded: LoadedSettings, action: Action, output
 
 
 async def _drive_tracking(
-    args: Stoppable, loaded: LoadedSettings, outputs: _Outputs, batch_id: str | None, *, watch: bool
+    args: Stoppable, loaded: LoadedSettings, outputs: Outputs, batch_id: str | None, *, watch: bool
 ) -> ExitCode:
     began = time.monotonic()
     moves = MoveCounts()
@@ -124,7 +125,7 @@ async def _drive_tracking(
 
 @asynccontextmanager
 async def _open(
-    args: Stoppable, loaded: LoadedSettings, outputs: _Outputs, *, also: Sequence[EventHook] = ()
+    args: Stoppable, loaded: LoadedSettings, outputs: Outputs, *, also: Sequence[EventHook] = ()
 ) -> AsyncIterator[Bulkhead]:
     """Open Bulkhead, with progress and log on the outputs, and signals that stop it."""
     handler = LogFileHandler(outputs.log) if outputs.log else None

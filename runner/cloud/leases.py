@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runner.cloud.deadline import Deadline
     from runner.cloud.messages import Message
     from runner.cloud.protocols import Outcome, Queue
+    from runner.ledger.leases import Leases
 
 
 CLAIM_S = 20.0
@@ -36,6 +37,10 @@ _CLOCK_SKEW_S = 2.0
 TURN_S = 180.0
 """Longer than a function waits for a permit and an answer: a turn that was not released ends by itself."""
 
+WORKER_SEEN_S = 180.0
+"""How long a worker counts as working after its last sign of life, which it gives every minute."""
+
+_WORKERS, _ANY = "workers", "any"
 _TURNS = "json-turns"
 _SOON_S = 5.0
 _UNKNOWN_OUTCOME_S = 60.0
@@ -86,6 +91,16 @@ async def send_once(deployment: Deployment, queue: Queue, message: Message, *, b
     if await claim(for_s=CLAIM_S) is None:
         await deployment.queues.send(queue, [message])
         await claim(for_s=SENT_S)
+
+
+async def note_worker(leases: Leases) -> None:
+    """Record a worker's sign of life. Raises LedgerUnavailable."""
+    await leases.take(_WORKERS, _ANY, holder=_ANY, for_s=WORKER_SEEN_S)
+
+
+async def worker_is_there(leases: Leases) -> bool:
+    """Return whether a worker has given a sign of life within WORKER_SEEN_S. Raises LedgerUnavailable."""
+    return await leases.seen(_WORKERS, _ANY) is not None
 
 
 def pending_name(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runner.cloud.deliveries import Delivery
 from runner.cloud.messages import encode
 from runner.errors import Unavailable
 
@@ -26,6 +27,7 @@ _HIDDEN_S = 60
 _WAIT_S = 1
 """A receive that waits asks all of a queue's servers; one that does not wait may miss messages."""
 
+_RECEIVES = "ApproximateReceiveCount"
 _COUNTS = {
     "waiting": "ApproximateNumberOfMessages",
     "delayed": "ApproximateNumberOfMessagesDelayed",
@@ -67,12 +69,44 @@ class SqsQueues:
 
     async def is_empty(self, queue: Queue) -> bool:
         """Return whether the queue knows of no message that waits, is delayed, or is being processed."""
-        return (await message_counts(self._aws, self._urls[queue])).total == 0
+        return (await self.count(queue)).total == 0
 
     def named_in(self, arn: str, among: Sequence[Queue]) -> Queue:
         """Return which of some queues an ARN is of; the first if it is of none."""
         name = arn.rpartition(":")[2]
         return next((queue for queue in among if self._urls[queue].rpartition("/")[2] == name), among[0])
+
+    async def receive(self, queue: Queue, *, at_most: int, wait_s: int, hidden_s: int) -> list[Delivery]:
+        """Receive up to ten messages, and hide them for `hidden_s` seconds; wait up to `wait_s` if there are none."""
+        answer = await self._aws.call(
+            "sqs",
+            "receive_message",
+            QueueUrl=self._urls[queue],
+            MaxNumberOfMessages=at_most,
+            WaitTimeSeconds=wait_s,
+            VisibilityTimeout=hidden_s,
+            MessageSystemAttributeNames=[_RECEIVES],
+        )
+        return [
+            Delivery(
+                queue=queue,
+                message_id=raw["MessageId"],
+                body=raw["Body"],
+                receipt=raw["ReceiptHandle"],
+                receives=int(raw["Attributes"][_RECEIVES]),
+            )
+            for raw in answer.get("Messages", ())
+        ]
+
+    async def delete(self, delivery: Delivery) -> None:
+        """Delete a received message."""
+        await self._aws.call(
+            "sqs", "delete_message", QueueUrl=self._urls[delivery.queue], ReceiptHandle=delivery.receipt
+        )
+
+    async def count(self, queue: Queue) -> MessageCounts:
+        """Return about how many messages a queue holds."""
+        return await message_counts(self._aws, self._urls[queue])
 
     async def hide(self, queue: Queue, receipt: str, *, for_s: int) -> None:
         """Hide a received message for `for_s` seconds; then SQS delivers it again."""

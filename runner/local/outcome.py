@@ -156,6 +156,13 @@ _OF_STOP = {
     StopReason.LEDGER_REPLACED: (BatchState.PAUSED, ExitCode.FATAL),
     StopReason.FOREIGN_IMPORTS: (BatchState.PAUSED, ExitCode.FATAL),
 }
+
+
+def exit_code_of_stop(reason: StopReason) -> ExitCode:
+    """Return the code of a command that was stopped before all was done."""
+    return _OF_STOP[reason][1]
+
+
 _NEEDING_A_PERSON = frozenset({StopReason.LEDGER_REPLACED, StopReason.FOREIGN_IMPORTS})
 """Reasons that a person must know about even if every item has ended."""
 

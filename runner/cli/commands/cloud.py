@@ -12,6 +12,7 @@ from runner.cli.arguments import (
     CloudReviewsArguments,
     CloudStartArguments,
     CloudStatusArguments,
+    CloudWorkArguments,
     WebhookArguments,
 )
 
@@ -146,6 +147,13 @@ async def dismiss(args: CloudDismissArguments) -> None:
         print_commands(console(), [(status, "shows when the manifest is up to date, within a minute")])
     if args.match is not None and not items:
         print_no_match(console(stderr=True), args.match)
+
+
+def work(args: CloudWorkArguments) -> None:
+    """Send the files of a stack from this machine or container, instead of its function submit, until it is stopped."""
+    from runner.cli.work_command import drive_worker
+
+    drive_worker(args)
 
 
 async def doctor(args: CloudDoctorArguments) -> None:

@@ -16,12 +16,13 @@ from runner.cloud.ops.doctor import Doctor
 from runner.cloud.ops.redrive import MAY_BE_DEAD_LETTERED, Redrive, Redriven
 from runner.cloud.ops.stack import INBOX, TABLE, Stack, read_stack
 from runner.cloud.ops.status import RECENT, batch_status, batch_statuses, reviews_of
+from runner.cloud.ops.work import StackWorker
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import SqsQueues, return_dead_letters
 from runner.cloud.webhooks import WebhookUrls
 from runner.config.settings import Settings
 from runner.errors import ConfigError
-from runner.events import ignore
+from runner.events import EventHook, ignore
 from runner.ledger.location import LedgerTable
 from runner.ledger.rules import whole_ms
 from runner.local.gone_results import GoneResults
@@ -40,7 +41,13 @@ if TYPE_CHECKING:
     from runner.quota.pacer import CreatePacer
     from runner.reviews import OpenReview
 
-_SETTING_OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
+_SETTING_OF_PARAMETER = {
+    "ApiUrl": "api_url",
+    "SchemaId": "schema_id",
+    "Quota": "create_quota",
+    "StorageHosts": "storage_hosts",
+    "ReviewHosts": "review_hosts",
+}
 """The setting for each parameter of the stack."""
 
 READ_THROUGH = 20_000
@@ -204,6 +211,19 @@ class Operations:
             for queue in Queue
         }
         return Redriven(items=redrive.count, dead_letters=returned)
+
+    def worker(self, *, at_once: int | None = None, listen: EventHook = ignore) -> StackWorker:
+        """Return a worker that sends the stack's files from this process; see `StackWorker`."""
+        key = self._settings.license_key
+        return StackWorker(
+            self.stack,
+            self._aws,
+            self._queues(),
+            self._resources.settings,
+            license_key=key.get_secret_value() if key else None,
+            at_once=at_once,
+            listen=listen,
+        )
 
     async def doctor(self) -> list[Finding]:
         """Check the whole deployment; see `Doctor`."""

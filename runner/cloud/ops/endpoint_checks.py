@@ -47,12 +47,18 @@ class LicenseKey:
     async def finding(self) -> Finding:
         """Check that the secret holds something in the form of a key."""
         key = await self.read()
-        put = f"aws secretsmanager put-secret-value --secret-id {self._secret} --secret-string file://key.txt"
         if key is None:
-            return fail("license key", "the secret has no value yet", put)
+            return fail("license key", "the secret has no value yet", self.put)
         if not key.isascii() or any(char.isspace() or char in '{}"' for char in key):
-            return fail("license key", "the secret does not hold a license key: store the key alone, not JSON", put)
+            return fail(
+                "license key", "the secret does not hold a license key: store the key alone, not JSON", self.put
+            )
         return ok("license key", "is set")
+
+    @property
+    def put(self) -> str:
+        """Return the command that stores a key."""
+        return f"aws secretsmanager put-secret-value --secret-id {self._secret} --secret-string file://key.txt"
 
     @property
     def _secret(self) -> str:

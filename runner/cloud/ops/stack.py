@@ -57,6 +57,11 @@ class Stack:
         return bool(self.parameters.get("ExistingInbox"))
 
     @property
+    def submit_by(self) -> str:
+        """Return what sends files: `functions`, or `container`, which is a worker outside of the stack."""
+        return self.parameters.get("SubmitBy") or "functions"
+
+    @property
     def nightly_prefix(self) -> str:
         """Return the prefix of the inbox whose files wait for a load."""
         return self.parameters.get("NightlyPrefix") or "nightly/"

@@ -1,0 +1,268 @@
+"""Workers share queues, quota, and ledger with each other and with the functions, and give back what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import pytest
+
+from runner.cloud.context import Deployment
+from runner.cloud.deliveries import Deliveries, Delivery
+from runner.cloud.handlers.submit import submit
+from runner.cloud.messages import ItemRef, Message
+from runner.cloud.protocols import MAX_RECEIVES, Queue
+from runner.cloud.worker import HIDDEN_S, HIDE_AGAIN_S, WAIT_S, Inbound, Worker
+from runner.errors import AwsRefused, Unavailable
+from runner.models import Batch, Item
+from runner.stop import StopReason, StopSignal
+from sandbox.quotas import Rate
+from tests.cloudcore.bench import Bench
+from tests.cloudcore.functions import Envelope
+
+pytestmark = pytest.mark.virtual_time
+
+QUEUES = (Queue.SUBMIT, Queue.LOAD)
+
+
+class Letters:
+    """The queues of a bench as a worker sees them; implements Inbound."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._held: dict[str, Envelope] = {}
+        self.refused: list[Exception] = []
+        self.hidden: list[tuple[float, int]] = []
+
+    async def receive(self, queue: Queue, *, at_most: int, wait_s: int, hidden_s: int) -> list[Delivery]:
+        if self.refused:
+            raise self.refused.pop(0)
+        found: list[Delivery] = []
+        try:
+            async with asyncio.timeout(wait_s):
+                envelope = await self._bench.post.next(queue, self._bench.loop, hidden_s=hidden_s)  # type: ignore[arg-type]
+        except TimeoutError:
+            return found
+        while envelope is not None:
+            receipt = f"{id(envelope)} {envelope.receives}"
+            self._held[receipt] = envelope
+            found.append(
+                Delivery(
+                    queue=queue, message_id=receipt, body=envelope.text, receipt=receipt, receives=envelope.receives
+                )
+            )
+            if len(found) == at_most:
+                break
+            envelope = self._bench.post.take(queue, now=self._bench.loop.time(), hidden_s=hidden_s)
+        return found
+
+    async def send(self, queue: Queue, messages: list[Message], *, delay_s: int = 0) -> None:
+        for message in messages:
+            self._bench.post.put(queue, message, now=self._bench.loop.time(), delay_s=delay_s)
+
+    async def is_empty(self, queue: Queue) -> bool:
+        return not self._bench.post.waiting[queue]
+
+    async def hide(self, queue: Queue, receipt: str, *, for_s: int) -> None:
+        self.hidden.append((self._bench.loop.time(), for_s))
+        envelope = self._held[receipt]
+        if for_s and envelope.receives >= MAX_RECEIVES:
+            self._bench.post.dead[queue].append(envelope)
+        envelope.visible_at = self._bench.loop.time() + for_s
+        self._bench.post.news[queue].set()
+
+    async def delete(self, delivery: Delivery) -> None:
+        self._bench.post.acknowledge(delivery.queue, self._held.pop(delivery.receipt))
+
+
+@dataclass
+class Container:
+    """A worker in the simulated world; `failures` are the sentences of its log."""
+
+    bench: Bench
+    at_once: int = 10
+    ending: StopSignal = field(default_factory=StopSignal)
+    now: StopSignal = field(default_factory=StopSignal)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        opened = self.bench._simulation.deployment(self.bench.process, judged=False)
+        self._deployment = replace(opened, ending=self.ending)
+        self.letters = Letters(self.bench)
+        inbound: Inbound = self.letters  # type: ignore[assignment]
+        self.worker = Worker(
+            Deliveries(self, submit, ItemRef),  # type: ignore[arg-type]
+            inbound, QUEUES, at_once=self.at_once, ending=self.ending, now=self.now,
+        )  # fmt: skip
+
+    async def deployment(self, *, license_key: bool = True) -> Deployment:
+        return self._deployment
+
+    async def queues(self) -> Letters:
+        return self.letters
+
+    def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
+        self.failures.append(f"{sentence}: {error}")
+
+    def reload_license_key(self) -> None:
+        """The key of this world never changes."""
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[asyncio.Task[None]]:
+        task = asyncio.create_task(self.worker.run())
+        try:
+            yield task
+        finally:
+            self.ending.request(StopReason.TERMINATED)
+            self.now.request(StopReason.TERMINATED)
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def waiting_load(bench: Bench, count: int) -> None:
+    """Let a load have `count` files that wait for their creates."""
+    await bench.configured()
+    await bench.do(Queue.REGISTER, bench.drop("orders/first.csv"))
+    batch = await bench.batch()
+    await bench.ledger.start_batch(Batch(
+        batch_id="load-1", source_uri="s3://inbox/big", account="account", out="s3://results/batches/load-1",
+        config=batch.config, started_at=bench.deployment.clock.now(), listed=True,
+    ))  # fmt: skip
+    items = []
+    for number in range(count):
+        created = bench.drop(f"big/{number:04}.csv")
+        items.append(Item(batch_id="load-1", source=created.key, version=f"{created.etag}-{created.size_bytes:x}"))
+    await bench.ledger.add(items)
+    for item in items:
+        bench.post.put(Queue.LOAD, ItemRef(batch_id="load-1", source=item.source), now=bench.loop.time())
+
+
+def assert_each_once(bench: Bench, count: int) -> None:
+    assert Counter(bench.uploads).most_common(1)[0][1] == 1
+    assert len(bench.uploads) == count
+    assert bench.vendor.seen.calls["create"] == count
+    assert not bench.vendor.state.counters.refused_create_times
+
+
+@pytest.mark.plan(quota=Rate(300, 60.0))
+async def test_a_worker_sends_what_waits_in_both_queues_each_file_once(bench: Bench) -> None:
+    await waiting_load(bench, 60)
+    async with Container(bench).working():
+        await asyncio.sleep(120)
+    assert_each_once(bench, 61)
+    assert not bench.post.waiting[Queue.LOAD]
+    assert not bench.post.waiting[Queue.SUBMIT]
+
+
+async def test_two_workers_and_the_functions_beside_them_send_each_file_once_within_the_quota(bench: Bench) -> None:
+    await waiting_load(bench, 60)
+    bench.post.doubled = 0.3
+    async with bench.serving(*QUEUES), Container(bench).working(), Container(bench).working():
+        await asyncio.sleep(420)
+    assert_each_once(bench, 61)
+    times = sorted(bench.vendor.state.counters.create_times)
+    assert all(later - at >= 60 for at, later in zip(times, times[20:], strict=False))
+
+
+@pytest.mark.plan(landed_share=0.25)
+async def test_a_file_that_lands_does_not_wait_behind_a_load(bench: Bench) -> None:
+    await waiting_load(bench, 600)
+    async with Container(bench).working():
+        await asyncio.sleep(300)
+        await bench.do(Queue.REGISTER, bench.drop("orders/urgent.csv"))
+        await asyncio.sleep(120)
+        assert (await bench.items())["orders/urgent.csv"].intent_at is not None
+
+
+async def test_on_a_stop_what_waits_for_a_permit_goes_back_at_once_and_nothing_is_sent_any_more(bench: Bench) -> None:
+    await waiting_load(bench, 100)
+    container = Container(bench)
+    async with container.working() as task:
+        await asyncio.sleep(100)
+        sent, stopped_at = bench.vendor.seen.calls["create"], bench.loop.time()
+        container.ending.request(StopReason.TERMINATED)
+        await task
+        assert bench.loop.time() - stopped_at < 5
+        assert container.worker.in_work == 0
+    assert bench.vendor.seen.calls["create"] == sent
+    open_count = 101 - len(bench.uploads)
+    assert len(bench.post.waiting[Queue.LOAD]) == open_count, "each file that is left has one message"
+    assert all(one.visible_at - bench.loop.time() < 10 or one.receives == 0 for one in bench.post.waiting[Queue.LOAD])
+    async with Container(bench).working():
+        await asyncio.sleep(400)
+    assert_each_once(bench, 101)
+
+
+async def test_a_second_stop_gives_back_what_is_in_work_and_another_worker_continues_it(bench: Bench) -> None:
+    await waiting_load(bench, 5)
+    container = Container(bench)
+    async with container.working() as task:
+        await asyncio.sleep(0.2)
+        assert container.worker.in_work == 6
+        container.ending.request(StopReason.TERMINATED)
+        container.now.request(StopReason.TERMINATED)
+        await task
+    assert container.letters.hidden, "what was in work was given back"
+    assert {for_s for _, for_s in container.letters.hidden} == {0}
+    async with Container(bench).working():
+        await asyncio.sleep(1200)
+        await bench.reconcile()
+        await asyncio.sleep(600)
+    assert len(bench.uploads) == len(set(bench.uploads)) == 6
+
+
+async def test_a_message_stays_hidden_for_as_long_as_its_work_takes(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.REGISTER, bench.drop("orders/first.csv"))
+    container = Container(bench)
+    begun = bench.loop.time()
+
+    async def slow(*_: object, **__: object) -> None:
+        await asyncio.sleep(400)
+
+    container.worker._deliveries = Deliveries(container, slow, ItemRef)  # type: ignore[arg-type]
+    async with container.working():
+        await asyncio.sleep(410)
+    assert [for_s for _, for_s in container.letters.hidden] == [HIDDEN_S] * 6
+    times = [begun, *(at for at, _ in container.letters.hidden)]
+    assert all(later - at <= HIDE_AGAIN_S + 1 for at, later in pairwise(times))
+    assert not bench.post.waiting[Queue.SUBMIT]
+
+
+async def test_a_message_that_fails_comes_again_later_and_is_not_deleted(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.REGISTER, bench.drop("orders/first.csv"))
+    container = Container(bench)
+
+    async def failing(*_: object, **__: object) -> None:
+        raise Unavailable("no answer")
+
+    container.worker._deliveries = Deliveries(container, failing, ItemRef)  # type: ignore[arg-type]
+    async with container.working():
+        await asyncio.sleep(20)
+    assert container.failures == ["message failed: no answer"]
+    (left,) = bench.post.waiting[Queue.SUBMIT]
+    assert left.receives == 1
+    assert [for_s for _, for_s in container.letters.hidden] == [30]
+
+
+async def test_queues_that_do_not_answer_are_asked_again_and_a_missing_permission_ends_the_worker(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.REGISTER, bench.drop("orders/first.csv"))
+    refused = Container(bench)
+    refused.letters.refused = [AwsRefused("not allowed", code="AccessDenied")]
+    async with refused.working() as task:
+        with pytest.raises(BaseExceptionGroup) as raised:
+            await task
+    assert raised.group_contains(AwsRefused)
+
+    container = Container(bench)
+    async with container.working():
+        await asyncio.sleep(WAIT_S + 1)
+        container.letters.refused = [Unavailable("no answer")] * 4
+        await bench.do(Queue.REGISTER, bench.drop("orders/second.csv"))
+        await asyncio.sleep(60)
+    assert len(bench.uploads) == 2
