@@ -34,6 +34,9 @@ IMPORT_MISSING = "import_missing"
 RESULT_MISSING = "result_missing"
 """Error code of an item whose import succeeded without a result; on an open item, the result was not there so far."""
 
+PACK_REVIEW_FINISHED = "pack_review_finished"
+"""Error code of an item whose pack was to be sent otherwise, and whose review a person has finished anyway."""
+
 PACK_UNACCOUNTED = "pack_unaccounted"
 """Error code of an item whose pack was imported with a result that does not account for every row that was sent."""
 

@@ -9,7 +9,15 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from runner.errors import BulkheadError, ForeignImports, LedgerUnavailable, StorageFull
+from runner.errors import (
+    AuthRefused,
+    BulkheadError,
+    ForeignImports,
+    LedgerUnavailable,
+    Stopped,
+    StorageFull,
+    TransientError,
+)
 from runner.events import Notice, PacksChanged
 from runner.formatting import counted
 from runner.local.feeder import unfinished
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from runner.stages.packs import Packs
     from runner.stages.submit import Submitter
     from runner.stages.transitions import Transitions
+    from runner.stop import StopSignal
 
 _S = ItemState
 _PAGE = 200
@@ -49,6 +58,7 @@ class Packing:
         feeder: Feeder,
         route: Callable[[Item], Awaitable[None]],
         on_fatal: Callable[[BulkheadError], None],
+        stop: StopSignal,
         emit: EventHook,
     ) -> None:
         self._batch = batch
@@ -59,6 +69,7 @@ class Packing:
         self._feeder = feeder
         self._route = route
         self._on_fatal = on_fatal
+        self._stop = stop
         self._emit = emit
         self._plan: PackPlan | None = None
         self._lost: dict[str, ForeignImports] = {}
@@ -85,7 +96,30 @@ class Packing:
         """Return whether an item waits for a pack that is about to be made."""
         return item.source in self._planned
 
-    async def begin(self, *, skip: Callable[[Item], bool]) -> None:
+    async def start(self, discovered: asyncio.Event, *, skip: Callable[[Item], bool]) -> None:
+        """Plan packs before anything is fed, once everything is listed. Raises LedgerError."""
+        await self.settle_dissolved()
+        if self._packs.can_plan:
+            await discovered.wait()
+        while not self._stop.requested:
+            try:
+                await self._begin(skip=skip)
+            except (AuthRefused, ForeignImports) as error:
+                self._on_fatal(error)
+            except Stopped:
+                return
+            except TransientError as error:
+                self._emit(Notice(code="vendor_unreachable", message=f"packs cannot be planned yet: {error}"))
+                await self._stop.sleep(30)
+            else:
+                return
+
+    async def settle_dissolved(self) -> None:
+        """See whether somebody has finished the review of a pack that was deleted. Raises LedgerError."""
+        if not self._stop.requested and await self._ledger.batch(self._packs.batch_id) is not None:
+            await self._packs.dissolved.settle()
+
+    async def _begin(self, *, skip: Callable[[Item], bool]) -> None:
         """Continue with the packs of an earlier run, then plan new ones.
 
         Raises LedgerError, TransientError, AuthRefused; ForeignImports if a pack of this source was sent by a run whose
@@ -156,10 +190,6 @@ class Packing:
         return self._packs.maker.tag_of(planned.tags, planned.binding)
 
     @property
-    def makes_packs(self) -> bool:
-        return self._packs.can_plan
-
-    @property
     def submitter(self) -> Submitter:
         return self._packs.submitter
 
@@ -176,12 +206,11 @@ class Packing:
         """
         if pack.state in (_S.REJECTED, _S.SKIPPED):
             self._refuse_lost(pack)
-        match pack.state:
-            case _S.SUCCEEDED:
-                pack = await self._packs.collector.collect(pack)
-            case _S.NEEDS_REVIEW:
-                pack, end = await self._packs.ends.end_review(pack)
-                await self._follow(pack, end)
+        if pack.state is _S.NEEDS_REVIEW:
+            pack, end = await self._packs.ends.end_review(pack)
+            await self._follow(pack, end)
+        if pack.state is _S.SUCCEEDED:
+            pack = await self._packs.collector.collect(pack)
         if pack.state in (_S.FAILED, _S.REJECTED, _S.SKIPPED):
             await self._follow(pack, await self._packs.ends.settle(pack))
         elif pack.state is _S.SUCCEEDED:

@@ -187,7 +187,8 @@ class _Run:
         )  # fmt: skip
         self._packing = None if context.shared else Packing(
             self._batch, Packs(context, stages, self._batch), transitions=transitions, inflight=self._inflight,
-            feeder=self._feeder, route=self._route, on_fatal=self._stop_conditions.stop_for, emit=context.emit,
+            feeder=self._feeder, route=self._route, on_fatal=self._stop_conditions.stop_for, stop=context.stop,
+            emit=context.emit,
         )  # fmt: skip
         self._lost_creates = LostCreateQueue(
             stages.lost_creates, stages.held_schemas, stop=context.stop, emit=context.emit,
@@ -255,6 +256,8 @@ class _Run:
         else:
             await self._watch_reviews()
         await self._inflight.idle()
+        if self._packing is not None:
+            await self._packing.settle_dissolved()
         if self._scope is Scope.RUN and self._context.shared:
             await self._catch_up()
 
@@ -292,25 +295,8 @@ class _Run:
         await self._reconcile_first()
         await self._route_unfinished()
         if self._packing is not None:
-            await self._pack(self._packing)
+            await self._packing.start(self._discovered, skip=self._is_held_back)
         await self._feeder.run()
-
-    async def _pack(self, packing: Packing) -> None:
-        """Plan packs before anything is fed, once everything is listed."""
-        if packing.makes_packs:
-            await self._discovered.wait()
-        while not self._stop.requested:
-            try:
-                await packing.begin(skip=self._is_held_back)
-            except (AuthRefused, ForeignImports) as error:
-                self._stop_conditions.stop_for(error)
-            except Stopped:
-                return
-            except TransientError as error:
-                self._notice("vendor_unreachable", f"packs cannot be planned yet: {error}")
-                await self._stop.sleep(30)
-            else:
-                return
 
     async def _reconcile_first(self) -> None:
         """Find our imports that the ledger does not know: after a lost response, a lost ledger, or a restored backup.

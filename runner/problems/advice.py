@@ -278,6 +278,10 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
         "The vendor has imported the rows, but its result does not say which are whose: look at the import in the "
         "vendor's dashboard. `bulkhead redrive --import-again` sends each file alone; its rows are there twice then."
     ),
+    "pack_review_finished": _always(
+        "Somebody finished the review of its pack in the vendor's dashboard, so its rows are there: `bulkhead redrive` "
+        "fetches its part of the result."
+    ),
     "create_in_doubt": _always(
         "Look for the import in the vendor's dashboard; if it is not there, queue it again with `bulkhead redrive`."
     ),

@@ -6,7 +6,8 @@ Members are queued again only if it is certain that their data was not imported 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from runner.errors import ImportNotFound, NotYet, TransientError
@@ -26,7 +27,7 @@ from runner.packing.split import offenders
 from runner.retry import repeat_read
 from runner.stages.absence import PAUSE_S
 from runner.stages.pack_making import NewMember
-from runner.stages.pack_recipe import PackRecipe, layout_of
+from runner.stages.pack_recipe import PackRecipe
 from runner.stages.pack_results import of_pack
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ _NO_TROUBLE: ItemChanges = {"error_code": None, "error_message": None, "finished
 _S = ItemState
 _ALONE: ItemChanges = {"pack": None, "pack_row": None, "pack_rows": None, "tag": None}
 
+_SHOWN_AFTER_DELETE = 3
+"""So many times, an import that the vendor says it has deleted may still be shown as waiting for its review."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackEnd:
@@ -89,6 +93,7 @@ class PackEnds:
         self._transitions = transitions
         self._absence = absence
         self._emit = emit
+        self._deletes: Counter[str] = Counter()
 
     async def release(self, pack: Item, reason: str) -> None:
         """Queue the members of a pack that was not sent, and end the pack; it is `queued`, so it has no import."""
@@ -111,7 +116,8 @@ class PackEnds:
             return PackEnd(stops_packing=True)
         halves = () if pack.error_code != "import_failed" or recipe.is_canary else await self._halve(members)
         if not halves:
-            await self._queue(members, f"the pack failed: {pack.error_message}")
+            keep_place = pack.error_code == DISSOLVED and pack.import_id is not None
+            await self._queue(members, f"the pack failed: {pack.error_message}", keep_place=keep_place)
         is_refused = pack.error_code in {"create_refused", "upload_refused"}
         if is_refused or recipe.is_canary:
             self._say_stopped(recipe, pack)
@@ -124,16 +130,12 @@ class PackEnds:
         while it is not certain that the import is gone, and TransientError.
         """
         try:
-            remote = await repeat_read(lambda: self._api.retrieve(pack.bound_id))
+            remote = await self._retrieved(pack)
         except ImportNotFound:
             return await self._gone(pack)
-        if remote.status == ImportStatus.SUCCESSFUL:
-            return await self._move(pack, _S.SUCCEEDED, "a person finished the review", remote), PackEnd()
-        if remote.status == ImportStatus.FAILED:
-            return await self._move(pack, _S.FAILED, "status FAILED", remote, error_code="import_failed"), PackEnd()
-        if remote.status != ImportStatus.NEEDS_REVIEW:
-            raise NotYet(f"the import of the pack is {remote.status} again", wait_s=PAUSE_S)
-        named = offenders(remote.import_errors, layout_of(await self._waiting(pack)))
+        if (ended := await self._ended(pack, remote)) is not None:
+            return ended, PackEnd()
+        named = offenders(remote.import_errors, PackRecipe.of(pack).layout(await self._waiting(pack)))
         tags = sorted(named.tags) if named.are_all else []
         pack = await self._transitions.advance(
             pack, _S.NEEDS_REVIEW, reason=DISSOLVING, error_code=DISSOLVING, error_message=",".join(tags)[:1500]
@@ -144,6 +146,32 @@ class PackEnds:
             return await self._gone(pack)
         except TransientError as error:
             raise NotYet(f"the import of a pack that needs a review is not deleted yet: {error}", wait_s=10.0) from None
+        return await self._deleted(pack)
+
+    async def _retrieved(self, pack: Item) -> RemoteImport:
+        return await repeat_read(lambda: self._api.retrieve(pack.bound_id))
+
+    async def _ended(self, pack: Item, remote: RemoteImport) -> Item | None:
+        """Return a pack that somebody has taken out of its review, moved; None if it still needs a review."""
+        if remote.status == ImportStatus.SUCCESSFUL:
+            return await self._move(pack, _S.SUCCEEDED, "a person finished the review", remote)
+        if remote.status == ImportStatus.FAILED:
+            return await self._move(pack, _S.FAILED, "status FAILED", remote, error_code="import_failed")
+        if remote.status != ImportStatus.NEEDS_REVIEW:
+            raise NotYet(f"the import of the pack is {remote.status} again", wait_s=PAUSE_S)
+        return None
+
+    async def _deleted(self, pack: Item) -> tuple[Item, PackEnd]:
+        """Dissolve a pack whose import the vendor says it has deleted, unless a person was faster."""
+        try:
+            remote = await self._retrieved(pack)
+        except ImportNotFound:
+            return await self._dissolve(pack)
+        if (ended := await self._ended(pack, remote)) is not None:
+            return ended, PackEnd()
+        self._deletes[pack.source] += 1
+        if self._deletes[pack.source] < _SHOWN_AFTER_DELETE:
+            raise NotYet("the vendor still shows the import of a pack that it has deleted", wait_s=PAUSE_S)
         return await self._dissolve(pack)
 
     async def _gone(self, pack: Item) -> tuple[Item, PackEnd]:
@@ -179,9 +207,8 @@ class PackEnds:
         others = [member for member in members if member.tag not in named]
         new_packs: tuple[Item, ...] = ()
         if named and len(others) > 1 and not recipe.is_canary:
-            new_packs = await self._repack([others])
-        left = members if not new_packs else [member for member in members if member.tag in named]
-        await self._queue(left, "its pack needed a review")
+            new_packs = await self._repack([others], instead_of=pack.source)
+        await self._queue(await self._waiting(pack), "its pack needed a review", keep_place=True)
         return ended, PackEnd(new_packs, stops_packing=recipe.is_canary)
 
     async def _halve(self, members: Sequence[Item]) -> tuple[Item, ...]:
@@ -191,7 +218,7 @@ class PackEnds:
         self._say(f"a pack of {counted(len(members), 'file')} failed, and is sent again as two")
         return await self._repack([members[:middle], members[middle:]])
 
-    async def _repack(self, groups: Sequence[Sequence[Item]]) -> tuple[Item, ...]:
+    async def _repack(self, groups: Sequence[Sequence[Item]], *, instead_of: str = "") -> tuple[Item, ...]:
         """Put members of an ended pack into new packs; members that cannot be are queued."""
         made = []
         for group in groups:
@@ -199,16 +226,19 @@ class PackEnds:
             recipe = PackRecipe.of(pack) if pack is not None else None
             route = recipe.member_route(self._routes) if recipe is not None else None
             new = [NewMember(member, member.tag or "", member.pack_rows or 0) for member in group]
-            one = await self._maker.make(new, recipe, route) if recipe is not None and route is not None else None
+            one = None
+            if recipe is not None and route is not None:
+                one = await self._maker.make(new, replace(recipe, instead_of=instead_of), route)
             if one is None:
                 await self._queue(group, "its pack failed")
             else:
                 made.append(one)
         return tuple(made)
 
-    async def _queue(self, members: Sequence[Item], reason: str) -> None:
+    async def _queue(self, members: Sequence[Item], reason: str, *, keep_place: bool = False) -> None:
         if members:
-            await self._transitions.advance_all([_leave(member, reason) for member in members])
+            moves = [_leave(member, reason, keep_place=keep_place) for member in members]
+            await self._transitions.advance_all(moves)
 
     async def _waiting(self, pack: Item) -> list[Item]:
         members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)
@@ -225,9 +255,13 @@ class PackEnds:
         self._emit(Notice(code="packing", message=message))
 
 
-def _leave(member: Item, reason: str) -> Move:
-    """Return the move of a member whose data was not imported with its pack; its file is sent in its own import."""
-    return Move(item=member, state=_S.QUEUED, reason=reason, changes=_ALONE)
+def _leave(member: Item, reason: str, *, keep_place: bool = False) -> Move:
+    """Return the move of a member whose data was not imported with its pack; its file is sent in its own import.
+
+    `keep_place`: the ledger keeps which rows of the pack it had.
+    """
+    changes: ItemChanges = {"tag": None} if keep_place else _ALONE
+    return Move(item=member, state=_S.QUEUED, reason=reason, changes=changes)
 
 
 def _fail(member: Item, pack: Item) -> Move:

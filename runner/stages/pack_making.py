@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -116,6 +116,7 @@ class PackMaker:
     def _pack(self, members: Sequence[NewMember], recipe: PackRecipe, route: Route) -> Item:
         tag = self.tag_of((member.tag for member in members), recipe.binding)
         name = PackName(len(members), tag, identity.short(self._batch.source_uri))
+        recipe = replace(recipe, members=tuple((member.tag, member.row_count) for member in members))
         return Item(
             batch_id=self.batch_id,
             source=tag,

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class PackRecipe:
     """`binding` is that of the members' route. `keeps_unmapped` and `behavior` are as in `PackRules`.
 
-    `is_canary`: its result is compared with what is predicted for each member.
+    `is_canary`: its result is compared with what is predicted for each member. `members`: the tag and the number of
+    rows of each, in their order; packs of earlier versions have none. `instead_of` is the source of the pack whose
+    members are sent with this one instead.
     """
 
     binding: str
@@ -32,6 +34,8 @@ class PackRecipe:
     keeps_unmapped: bool
     behavior: str
     is_canary: bool = False
+    members: tuple[tuple[str, int], ...] = ()
+    instead_of: str = ""
 
     @property
     def text(self) -> str:
@@ -43,6 +47,8 @@ class PackRecipe:
             "keeps_unmapped": self.keeps_unmapped,
             "behavior": self.behavior,
             "is_canary": self.is_canary,
+            "members": self.members,
+            "instead_of": self.instead_of,
         }
         return orjson.dumps(parts).decode()
 
@@ -56,7 +62,12 @@ class PackRecipe:
         """Read what `text` wrote."""
         parts = orjson.loads(text)
         column = MarkerColumn(parts.pop("marker"), is_field=parts.pop("is_field"))
-        return cls(column=column, **parts)
+        members = tuple((tag, row_count) for tag, row_count in parts.pop("members", ()))
+        return cls(column=column, members=members, **parts)
+
+    def layout(self, members: Sequence[Item]) -> PackLayout:
+        """Return the layout of the pack; `members` are its items in the order of their rows."""
+        return PackLayout.of(self.members) if self.members else layout_of(members)
 
     def member_route(self, routes: Routes) -> Route | None:
         """Return the route of the members; None if no route creates imports as it did."""

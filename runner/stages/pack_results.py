@@ -18,7 +18,7 @@ from runner.packing.canary import differences
 from runner.packing.split import PackResult, PackSplitter
 from runner.sources.recoded_body import in_utf8
 from runner.stages.collect import Unusable, changes_of
-from runner.stages.pack_recipe import PackRecipe, layout_of
+from runner.stages.pack_recipe import PackRecipe
 from runner.stages.pack_source import whole
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class PackCollector:
     async def _split(self, pack: Item, members: Sequence[Item], chunks: AsyncIterator[bytes]) -> PackResult:
         recipe = PackRecipe.of(pack)
         splitter = PackSplitter(
-            layout_of(members),
+            recipe.layout(members),
             column=recipe.column,
             keeps_unmapped=recipe.keeps_unmapped,
             behavior=recipe.behavior,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from runner import identity
 from runner.models import batch_of_packs
+from runner.stages.dissolved_packs import DissolvedPacks
 from runner.stages.earlier import EarlierItems
 from runner.stages.orphans import LostPacks
 from runner.stages.pack_ends import PackEnds
@@ -124,6 +125,18 @@ class Packs:
             maker=self.maker,
             transitions=stages.transitions,
             absence=stages.absence,
+            emit=context.emit,
+        )
+
+    @cached_property
+    def dissolved(self) -> DissolvedPacks:
+        context = self._context
+        return DissolvedPacks(
+            self._batch.batch_id,
+            ledger=self.ledger,
+            api=context.api,
+            transitions=self._stages.transitions,
+            clock=context.clock,
             emit=context.emit,
         )
 

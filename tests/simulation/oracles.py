@@ -110,12 +110,14 @@ class Judges(Base):
     def _looked_before_repeat(self, import_id: str, source: str) -> None:
         """I1: no upload is repeated before the import was looked at, since storage may ignore the condition."""
         before = self._sent_at.get(import_id)
-        asked = [
-            at for (_, asked_for), times in self._vendor.seen.asked_at.items() for at in times if asked_for == import_id
-        ]
-        if before is not None and max(asked, default=-1.0) < before:
+        if before is not None and self._last_asked_at(import_id) < before:
             self.fail(f"I1: data of {source} leaves again for import {import_id}, which nobody has looked at")
         self._sent_at[import_id] = self._vendor.now() - self._vendor.wall(0.0)
+
+    def _last_asked_at(self, import_id: str) -> float:
+        """Return when an import was last retrieved, -1 if it never was."""
+        asked = self._vendor.seen.asked_at.items()
+        return max((at for (_, asked_for), times in asked for at in times if asked_for == import_id), default=-1.0)
 
     def item_moves(self, item: Item, state: ItemState, changes: Mapping[str, Any]) -> None:
         """I3, I4, I5: what must be true before a move is recorded."""
@@ -147,14 +149,32 @@ class Judges(Base):
     def _pack_is_void(self, item: Item) -> None:
         """I1: a member leaves its pack for another import only if the pack's import never brings in anything."""
         import_id = self._import_of(item) or ""
+        deleted_at = self._vendor.seen.deleted_at.get(import_id)
+        if deleted_at is not None and self._last_asked_at(import_id) < deleted_at:
+            self.fail(f"I1: {item.source} leaves its pack, and nobody has looked at its import since it was deleted")
         if item.source in self._vendor.seen.data_of.get(import_id, ()) and not self._is_void(import_id):
             self.fail(f"I1: {item.source} leaves its pack, whose import {import_id} has its data")
 
     def _is_void(self, import_id: str) -> bool:
-        """Tell whether the import of a pack has failed, or was deleted."""
+        """Tell whether the import of a pack has failed, or was deleted as far as anybody could know."""
         if import_id not in self._vendor.seen.packs:
             return False
+        if import_id in self._vendor.seen.finished:
+            return self._pack_of(import_id).error_code in ("dissolved", "pack_review_finished")
         return import_id in self._vendor.seen.dissolved or self._status(import_id) == "FAILED"
+
+    def _pack_of(self, import_id: str) -> Item:
+        pack = settled(self._ledger().item(*settled(self._ledger().owners([import_id]))[import_id]))
+        assert pack is not None
+        return pack
+
+    def finished_packs_are_said(self) -> None:
+        """I3: the ledger says which dissolved packs have arrived anyway, some time after they have."""
+        now = self._vendor.now() - self._vendor.wall(0.0)
+        for import_id, at in self._vendor.seen.finished.items():
+            pack = self._pack_of(import_id)
+            if pack.error_code == "dissolved" and at < now - 60:
+                self.fail(f"I3: the pack of import {import_id} arrived, and the ledger says that it is dissolved")
 
     def _collected(self, item: Item, path: str, sha256: str, import_id: str | None) -> None:
         kept = self._saved(path)
@@ -294,6 +314,7 @@ class Judges(Base):
             self.fail(f"I3: the batch holds {len(items)} items of {len(self.inputs)}")
         for source, item in items.items():
             self._fate(source, item)
+        self.finished_packs_are_said()
 
     def _fate(self, source: str, item: Item) -> None:
         wanted = {
@@ -302,15 +323,7 @@ class Judges(Base):
             "broken": {_S.FAILED},
             "refused": {_S.REJECTED},
         }[self.inputs[source].fate]
-        if item.kind is ItemKind.JSON and (item.state is _S.UNCERTAIN or self._waits_for_a_word(item)):
-            return
-        deleted = self._vendor.seen.deleted | self._vendor.seen.dissolved
-        if item.error_code == "import_missing" and item.carrying_id in deleted:
-            return
-        if item.error_code == "pack_unaccounted" and self._may_be_unaccounted(item):
-            return
-        is_as_swallowed = item.error_code in (None, "upload_not_taken") or is_suspected(item)
-        if self._import_of(item) in self._vendor.odd.swallowed and is_as_swallowed:
+        if self._is_excused(item):
             return
         if item.state not in wanted:
             self.fail(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
@@ -325,6 +338,26 @@ class Judges(Base):
         if item.state is _S.FAILED and self._status(item.carrying_id) != "FAILED":
             self.fail(f"I3: {source} is failed, its import is {self._status(item.carrying_id)}")
 
+    def _is_excused(self, item: Item) -> bool:
+        """Tell whether the vendor, or a person, has kept an item from the fate that its data asks for."""
+        if item.kind is ItemKind.JSON and (item.state is _S.UNCERTAIN or self._waits_for_a_word(item)):
+            return True
+        deleted = self._vendor.seen.deleted | self._vendor.seen.dissolved
+        if item.error_code == "import_missing" and item.carrying_id in deleted:
+            return True
+        if item.error_code in ("pack_unaccounted", "result_invalid") and self._may_be_unaccounted(item):
+            return True
+        if item.error_code == "pack_review_finished" and self._arrived_once(item):
+            return True
+        is_as_swallowed = item.error_code in (None, "upload_not_taken") or is_suspected(item)
+        return self._import_of(item) in self._vendor.odd.swallowed and is_as_swallowed
+
+    def _arrived_once(self, item: Item) -> bool:
+        """Tell whether the vendor has an item's data from its dissolved pack, and from no other import."""
+        data_of = self._vendor.seen.data_of
+        given = [one for one, sources in data_of.items() if item.source in sources and not self._is_void(one)]
+        return item.carrying_id in self._vendor.seen.finished and not given
+
     def left_open(self) -> list[str]:
         """Return the open items of the ledger but those that rightly wait.
 
@@ -336,7 +369,8 @@ class Judges(Base):
 
     def _may_be_unaccounted(self, item: Item) -> bool:
         """Tell whether the result of an item's pack, or what is said of its rows, is odd."""
-        return World.ODD_METADATA in self._plan.worlds or item.carrying_id in self._vendor.odd.damaged
+        odd = {*self._vendor.odd.damaged, *self._vendor.seen.finished}
+        return World.ODD_METADATA in self._plan.worlds or item.carrying_id in odd
 
     def _import_of(self, item: Item) -> str | None:
         """Return the import that has, or is to get, an item's data."""

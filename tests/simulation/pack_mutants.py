@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.models import ItemState
 from runner.packing import split
-from runner.stages import pack_ends, pack_making
+from runner.stages import dissolved_packs, pack_ends, pack_making
 from runner.stages.orphans import LostPacks
 from tests.simulation.plan import Life, Plan, within
 from tests.support.process import ProcessLedger
@@ -42,6 +42,12 @@ def crashes(plan: Plan) -> Plan:
 def damaged_results(plan: Plan) -> Plan:
     """Damage the results of packs."""
     return within(plan, frozenset({World.DAMAGED_PACK}))
+
+
+def finished_packs(plan: Plan) -> Plan:
+    """Let people finish reviews of packs that are being deleted, and let a run after that see it."""
+    plan = within(plan, frozenset({World.FINISHED_PACK}))
+    return replace(plan, mispredicted=1.0, lives=(Life(kill_at=600 + plan.seed, rest_s=4000.0),), deletions=())
 
 
 def queued_before_the_delete(patch: pytest.MonkeyPatch) -> None:
@@ -113,6 +119,27 @@ def reviews_of_packs_waited_for(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pack_ends.PackEnds, "end_review", wait)
 
 
+def finished_packs_not_looked_for(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(_: Any) -> list[Item]:
+        return []
+
+    patch.setattr(dissolved_packs.DissolvedPacks, "watched", nothing)
+
+
+def finished_pack_left_in_review(patch: pytest.MonkeyPatch) -> None:
+    async def unseen(self: Any, finished: Any) -> None:
+        return None
+
+    patch.setattr(dissolved_packs.DissolvedPacks, "_end", unseen)
+
+
+def deleted_without_a_look(patch: pytest.MonkeyPatch) -> None:
+    async def dissolve(self: Any, pack: Item) -> Any:
+        return await self._dissolve(pack)
+
+    patch.setattr(pack_ends.PackEnds, "_deleted", dissolve)
+
+
 PACK_MUTANTS = (
     Mutant("a member is queued before its pack is deleted", queued_before_the_delete, reviews),
     Mutant("packs of a lost ledger are passed over", lost_packs_passed_over, lost_ledgers),
@@ -120,4 +147,7 @@ PACK_MUTANTS = (
     Mutant("a pack is split without accounting", split_without_accounting, damaged_results),
     Mutant("members of a pack of unknown fate are sent again", released_after_a_crash, damaged_results),
     Mutant("a person is to review packs", reviews_of_packs_waited_for, reviews),
+    Mutant("nobody looks whether a deleted pack arrived", finished_packs_not_looked_for, finished_packs),
+    Mutant("a deleted pack that arrived is not told of", finished_pack_left_in_review, finished_packs),
+    Mutant("members are queued although the review was finished", deleted_without_a_look, finished_packs),
 )

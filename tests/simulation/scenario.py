@@ -514,7 +514,7 @@ PACKS = replace(
     ALONE,
     command="python -m tests.simulation --packs",
     plan_of=pack_plan_of,
-    on_by_default=ON_BY_DEFAULT | {World.DAMAGED_PACK},
+    on_by_default=ON_BY_DEFAULT | {World.DAMAGED_PACK, World.FINISHED_PACK},
 )
 SHARED = replace(
     ALONE,

@@ -74,6 +74,10 @@ class Sightings:
     """Imports that got packs."""
     dissolved: set[str] = field(default_factory=set)
     """Packs that were deleted, so that their members could be sent otherwise."""
+    deleted_at: dict[str, float] = field(default_factory=dict)
+    """When the first delete of an import was answered."""
+    finished: dict[str, float] = field(default_factory=dict)
+    """When a person has finished, or finishes, the review of an import although its delete was answered."""
 
 
 @dataclass(kw_only=True)
@@ -169,6 +173,16 @@ class Vendor:
             self.state.finish_review(import_id, self.now())
             self.note("person.reviewed", import_id)
 
+    def finishes_instead(self, import_id: str, instant: float) -> bool:
+        """Decide whether a person finishes the review of an import instead of its being deleted."""
+        later_s = self.odd.finishes_after_delete_s(import_id)
+        if later_s is None:
+            return False
+        if import_id not in self.seen.finished:
+            self.seen.finished[import_id] = instant + later_s
+            self.at(instant + later_s, lambda _: self.person_reviews(import_id), sender=None)
+        return True
+
     def listed(self, now: float) -> list[dict[str, Any]]:
         """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""
         as_of = now - self.habits.list_lag_s - self.odd.list_lag_s
@@ -178,6 +192,8 @@ class Vendor:
 
     def _is_listed(self, found: dict[str, Any], *, now: float, as_of: float) -> bool:
         made_at = _instant(found["created_date"]).timestamp()
+        if self._is_hidden(found["id"], now=now):
+            return False
         return made_at <= as_of and not self.odd.is_unlisted(found["id"], now=now, made_at=made_at)
 
     def retrieve(self, import_id: str, now: float) -> dict[str, Any]:
@@ -193,9 +209,14 @@ class Vendor:
     def _refuse_unknown(self, call: Call, found: dict[str, Any], *, now: float) -> None:
         """Raise the 404 of a vendor that does not know an import of its own."""
         made_at = _instant(found["created_date"]).timestamp()
-        if self.odd.is_unknown(call, found["id"], now=now, made_at=made_at):
+        is_hidden = self._is_hidden(found["id"], now=now)
+        if is_hidden or self.odd.is_unknown(call, found["id"], now=now, made_at=made_at):
             self.note("vendor.odd404", f"{call} {found['id']}")
             raise ApiProblem(404, {"detail": "Not found."})
+
+    def _is_hidden(self, import_id: str, *, now: float) -> bool:
+        at = self.seen.finished.get(import_id)
+        return at is not None and now < self.wall(at) and self.odd.hides_until_finished(import_id)
 
     def shown(self, found: dict[str, Any]) -> RemoteImport:
         """Return an import as its answer shows it."""
@@ -400,6 +421,10 @@ class SimulatedApi:
 
     async def delete(self, import_id: str) -> None:
         def effect(instant: float, done: Done) -> None:
+            self._vendor.seen.deleted_at.setdefault(import_id, instant)
+            if self._vendor.finishes_instead(import_id, instant):
+                done(None)
+                return
             answer = _answer(lambda: self._vendor.state.delete(import_id, self._vendor.wall(instant)))
             if not isinstance(answer, BulkheadError):
                 self._vendor.seen.dissolved.add(import_id)

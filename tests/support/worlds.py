@@ -81,6 +81,8 @@ class World(StrEnum):
     """The ledger is gone when the next run begins."""
     DAMAGED_PACK = "damaged-pack"
     """Now and then, the result of a pack lacks its last row, or has one twice, or a marker in it is damaged."""
+    FINISHED_PACK = "finished-pack"
+    """Now and then, a person finishes the review of a pack that the vendor says it has deleted, at once or later."""
     SECOND_LEDGER = "second-ledger"
     """Another run with another ledger imports the same source at the same time, where no lock keeps it away."""
 
@@ -167,6 +169,16 @@ class Oddities:
             case _:
                 rows[-1]["$unmapped"]["0"] += "7"
         return orjson.dumps(rows)
+
+    def finishes_after_delete_s(self, import_id: str) -> float | None:
+        """Return when a person finishes the review of an import whose delete was answered; None if it is deleted."""
+        rng = self._draws(World.FINISHED_PACK, import_id)
+        return rng.choice((0.0, 1.0, 30.0, 300.0, 3000.0, None)) if rng is not None else None
+
+    def hides_until_finished(self, import_id: str) -> bool:
+        """Tell whether an import whose delete was answered is hidden until its review is finished."""
+        rng = self._draws(World.FINISHED_PACK, f"hide {import_id}")
+        return rng is not None and rng.random() < 0.6
 
     def out_failures(self, *, until: float) -> list[tuple[float, float]]:
         """Return from when to when results cannot be written."""

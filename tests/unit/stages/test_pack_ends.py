@@ -2,104 +2,80 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 
-from runner.config.routes import Route, Routes
-from runner.events import Event, Notice
-from runner.ledger.memory import MemoryLedger
-from runner.ledger.protocol import Move
-from runner.models import Batch, Item, ItemKind, ItemState, batch_of_packs
-from runner.packing.marker import MarkerColumn
-from runner.stages.absence import Absence
-from runner.stages.pack_ends import PackEnds
-from runner.stages.pack_making import PackMaker
-from runner.stages.pack_recipe import PackRecipe
-from runner.stages.transitions import Transitions
-from tests.support.scripted import LoopClock, ScriptedVendor
+from runner.errors import NotYet
+from runner.models import ItemState
+from tests.support.pack_bench import PackBench
 
 pytestmark = pytest.mark.virtual_time
 
-START = datetime(2026, 7, 23, tzinfo=UTC)
 S = ItemState
-ROUTE = Route(name="people", schema_id="s")
-BATCH = Batch(batch_id="b", source_uri="inbox", account="a", out="out", config="{}", started_at=START)
-
-
-class Bench:
-    """A pack of two files in a ledger, and what ends it."""
-
-    def __init__(self) -> None:
-        clock = LoopClock()
-        self.ledger = MemoryLedger(now=clock.now)
-        self.said: list[str] = []
-        transitions = Transitions(self.ledger, clock=clock, emit=self.take, by_state={})
-        maker = PackMaker(self.ledger, transitions, BATCH, endpoint="e", again=False, clock=clock)
-        vendor = ScriptedVendor(clock)
-        self.ends = PackEnds(
-            ledger=self.ledger,
-            api=vendor,
-            routes=Routes([ROUTE]),
-            maker=maker,
-            transitions=transitions,
-            absence=Absence(api=vendor, transitions=transitions),
-            emit=self.take,
-        )
-
-    def take(self, event: Event) -> None:
-        self.said += [event.message] if isinstance(event, Notice) else []
-
-    async def pack(self, state: ItemState, **changes: Any) -> Item:
-        """Return the pack, moved to a state; its members are still packed."""
-        recipe = PackRecipe(
-            binding=ROUTE.binding, column=MarkerColumn("m"), keeps_unmapped=False, behavior="REMOVE_INVALID_ROWS"
-        )
-        await self.ledger.start_batch(BATCH)
-        packs = Batch(**{**{name: getattr(BATCH, name) for name in ("source_uri", "account", "out", "config")},
-                         "batch_id": batch_of_packs("b"), "started_at": START})  # fmt: skip
-        await self.ledger.start_batch(packs)
-        pack = Item(batch_id=batch_of_packs("b"), source="p", kind=ItemKind.PACK, version=recipe.text)
-        items = [Item(batch_id="b", source=name) for name in ("1.csv", "2.csv")]
-        await self.ledger.add(items)
-        moves = [
-            Move(
-                item=one,
-                state=S.PACKED,
-                reason="x",
-                changes={"tag": one.source, "pack": "p", "pack_row": at, "pack_rows": 1},
-            )
-            for at, one in enumerate(items, start=1)
-        ]
-        await self.ledger.advance_all(moves, add=[pack])
-        return await self.ledger.advance(pack, state, reason="x", **changes)
-
-    async def members(self) -> list[Item]:
-        return [item async for item in self.ledger.items("b")]
 
 
 async def test_files_whose_rows_do_not_add_up_are_held_and_the_run_says_that_packing_stops() -> None:
-    bench = Bench()
+    bench = PackBench()
     pack = await bench.pack(S.FAILED, error_code="pack_unaccounted", error_message="a row is lost", status="SUCCESSFUL")
     end = await bench.ends.settle(pack)
     assert end.stops_packing
     assert [(one.state, one.error_code, one.is_held) for one in await bench.members()] == [
         (S.FAILED, "pack_unaccounted", True)
-    ] * 2
+    ] * 3
     assert bench.said == ["packing of route people stops: a row is lost"]
 
 
 @pytest.mark.parametrize("state", [S.REJECTED, S.SKIPPED])
 async def test_files_of_a_pack_that_was_not_sent_travel_alone(state: ItemState) -> None:
-    bench = Bench()
+    bench = PackBench()
     end = await bench.ends.settle(await bench.pack(state))
     assert not end.stops_packing
-    assert [(one.state, one.pack, one.tag) for one in await bench.members()] == [(S.QUEUED, None, None)] * 2
+    assert [(one.state, one.pack, one.tag) for one in await bench.members()] == [(S.QUEUED, None, None)] * 3
 
 
 async def test_files_of_a_small_pack_that_failed_travel_alone() -> None:
-    bench = Bench()
+    bench = PackBench()
     end = await bench.ends.settle(await bench.pack(S.FAILED, error_code="import_failed", error_message="no"))
     assert (end.new_packs, end.stops_packing) == ((), False)
     assert {one.state for one in await bench.members()} == {S.QUEUED}
+
+
+async def test_only_the_files_that_the_errors_of_a_review_name_travel_alone() -> None:
+    bench = PackBench()
+    ended, end = await bench.ends.end_review(await bench.pack_in_review())
+    (new,) = end.new_packs
+    assert (ended.state, ended.error_code, bench.vendor.imports) == (S.FAILED, "dissolved", {})
+    assert [(one.state, one.pack) for one in await bench.members()] == [
+        (S.QUEUED, "p"),
+        (S.PACKED, new.source),
+        (S.PACKED, new.source),
+    ]
+
+
+async def test_a_pack_whose_review_was_finished_while_its_import_was_deleted_keeps_its_files() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+
+    async def too_late(import_id: str) -> None:
+        bench.vendor.change(import_id, status="SUCCESSFUL")
+
+    bench.vendor.delete = too_late  # type: ignore[method-assign]
+    ended, _ = await bench.ends.end_review(pack)
+    assert ended.state is S.SUCCEEDED
+    assert {one.state for one in await bench.members()} == {S.PACKED}
+
+
+async def test_the_files_of_a_pack_that_is_shown_after_it_was_deleted_wait_for_two_more_looks() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+
+    async def nothing(_: str) -> None:
+        return None
+
+    bench.vendor.delete = nothing  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(NotYet, match="still shows"):
+            await bench.ends.end_review(pack)
+        pack = await bench.ledger.item("b.packs", "p")  # type: ignore[assignment]
+        assert {one.state for one in await bench.members()} == {S.PACKED}
+    ended, _ = await bench.ends.end_review(pack)
+    assert ended.error_code == "dissolved"

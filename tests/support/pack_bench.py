@@ -1,0 +1,93 @@
+"""A pack of two files in a ledger in memory, a scripted vendor, and what ends the pack."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from runner.config.routes import Route, Routes
+from runner.events import Event, Notice
+from runner.ledger.memory import MemoryLedger
+from runner.ledger.protocol import Move
+from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, batch_of_packs
+from runner.packing.marker import MarkerColumn
+from runner.stages.absence import Absence
+from runner.stages.dissolved_packs import DissolvedPacks
+from runner.stages.pack_ends import PackEnds
+from runner.stages.pack_making import PackMaker
+from runner.stages.pack_recipe import PackRecipe
+from runner.stages.transitions import Transitions
+from tests.support.scripted import LoopClock, ScriptedVendor
+
+START = datetime(2026, 7, 23, tzinfo=UTC)
+S = ItemState
+ROUTE = Route(name="people", schema_id="s")
+BATCH = Batch(batch_id="b", source_uri="inbox", account="a", out="out", config="{}", started_at=START)
+
+
+class PackBench:
+    """A pack of files in a ledger, and what ends it."""
+
+    names = ("1.csv", "2.csv", "3.csv")
+
+    def __init__(self) -> None:
+        clock = LoopClock()
+        self.ledger = MemoryLedger(now=clock.now)
+        self.said: list[str] = []
+        transitions = Transitions(self.ledger, clock=clock, emit=self.take, by_state={})
+        maker = PackMaker(self.ledger, transitions, BATCH, endpoint="e", again=False, clock=clock)
+        self.vendor = vendor = ScriptedVendor(clock)
+        self.ends = PackEnds(
+            ledger=self.ledger,
+            api=vendor,
+            routes=Routes([ROUTE]),
+            maker=maker,
+            transitions=transitions,
+            absence=Absence(api=vendor, transitions=transitions),
+            emit=self.take,
+        )
+        self.dissolved = DissolvedPacks(
+            "b", ledger=self.ledger, api=vendor, transitions=transitions, clock=clock, emit=self.take
+        )
+
+    def take(self, event: Event) -> None:
+        self.said += [event.message] if isinstance(event, Notice) else []
+
+    async def pack(self, state: ItemState, **changes: Any) -> Item:
+        """Return the pack, moved to a state; its members are still packed."""
+        recipe = PackRecipe(
+            binding=ROUTE.binding,
+            column=MarkerColumn("m"),
+            keeps_unmapped=False,
+            behavior="REMOVE_INVALID_ROWS",
+            members=tuple((f"tag of {name}", 1) for name in self.names),
+        )
+        await self.ledger.start_batch(BATCH)
+        packs = Batch(**{**{name: getattr(BATCH, name) for name in ("source_uri", "account", "out", "config")},
+                         "batch_id": batch_of_packs("b"), "started_at": START})  # fmt: skip
+        await self.ledger.start_batch(packs)
+        pack = Item(batch_id=batch_of_packs("b"), source="p", kind=ItemKind.PACK, version=recipe.text)
+        items = [Item(batch_id="b", source=name) for name in self.names]
+        await self.ledger.add(items)
+        moves = [
+            Move(
+                item=one,
+                state=S.PACKED,
+                reason="x",
+                changes={"tag": f"tag of {one.source}", "pack": "p", "pack_row": at, "pack_rows": 1},
+            )
+            for at, one in enumerate(items, start=1)
+        ]
+        await self.ledger.advance_all(moves, add=[pack])
+        return await self.ledger.advance(pack, state, reason="x", **changes)
+
+    async def pack_in_review(self) -> Item:
+        """Return the pack with an import that needs a review because of its first row."""
+        remote = self.vendor.add(CreateRequest(schema_id="s", original_filename="pack.csv"), status="NEEDS_REVIEW")
+        self.vendor.change(remote.import_id, import_errors=({"rowIndex": 0, "message": "no email"},))
+        pack = await self.pack(S.CREATING, attempts=1)
+        pack = await self.ledger.advance(pack, S.CREATED, reason="x", import_id=remote.import_id)
+        return await self.ledger.advance(pack, S.NEEDS_REVIEW, reason="x", status="NEEDS_REVIEW")
+
+    async def members(self) -> list[Item]:
+        return [item async for item in self.ledger.items("b")]

@@ -1,0 +1,107 @@
+"""Packs whose imports were deleted in review, and whose reviews somebody has finished anyway."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from runner.errors import Unavailable
+from runner.models import Item, ItemState, RemoteImport
+from tests.support.pack_bench import PackBench
+
+pytestmark = pytest.mark.virtual_time
+
+S = ItemState
+
+
+async def dissolved(bench: PackBench) -> RemoteImport:
+    """Dissolve a pack, and return its import as it was."""
+    pack = await bench.pack_in_review()
+    remote = bench.vendor.imports[pack.bound_id]
+    await bench.ends.end_review(pack)
+    bench.said.clear()
+    return remote
+
+
+def finish(bench: PackBench, remote: RemoteImport) -> None:
+    bench.vendor.imports[remote.import_id] = replace(remote, status="SUCCESSFUL")
+
+
+async def named(bench: PackBench) -> dict[str, Item]:
+    return {one.source: one for one in await bench.members()}
+
+
+async def test_files_that_were_not_sent_again_are_held_with_their_places_in_the_pack_that_arrived() -> None:
+    bench = PackBench()
+    remote = await dissolved(bench)
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    members = await bench.members()
+    assert [(one.state, one.error_code, one.is_held, one.carrying_id) for one in members] == [
+        (S.FAILED, "pack_review_finished", True, remote.import_id)
+    ] * 3
+    assert [(one.tag, one.pack, one.pack_row) for one in members] == [
+        (f"tag of {one.source}", "p", row) for row, one in enumerate(members, start=1)
+    ]
+    (said,) = bench.said
+    assert said.startswith("somebody finished the review of import import-1 after it was deleted; ")
+    assert said.endswith("3 files (1.csv, 2.csv, 3.csv): not sent again; `bulkhead redrive` fetches the results")
+
+
+async def test_files_that_were_sent_again_are_named_and_stay_as_they_are() -> None:
+    bench = PackBench()
+    remote = await dissolved(bench)
+    alone = (await named(bench))["1.csv"]
+    await bench.ledger.advance(alone, S.CREATING, reason="x", attempts=1, tag="another")
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    assert {source: one.state for source, one in (await named(bench)).items()} == {
+        "1.csv": S.CREATING,
+        "2.csv": S.FAILED,
+        "3.csv": S.FAILED,
+    }
+    (said,) = bench.said
+    assert said.endswith("1 file (1.csv): sent again since, so the vendor may have the rows twice")
+
+
+async def test_a_pack_that_arrived_is_told_of_once() -> None:
+    bench = PackBench()
+    finish(bench, await dissolved(bench))
+    await bench.dissolved.settle()
+    await bench.dissolved.settle()
+    assert len(bench.said) == 1
+    assert await bench.dissolved.watched() == []
+
+
+async def test_files_wait_for_nothing_if_the_import_is_gone() -> None:
+    bench = PackBench()
+    await dissolved(bench)
+    await bench.dissolved.settle()
+    assert (await named(bench))["1.csv"].state is S.QUEUED
+    assert bench.said == []
+
+
+async def test_trouble_with_the_vendor_is_a_notice_and_a_later_run_asks_again() -> None:
+    bench = PackBench()
+    remote = await dissolved(bench)
+    finish(bench, remote)
+
+    async def fails(_: str) -> RemoteImport:
+        raise Unavailable("503")
+
+    asked, bench.vendor.retrieve = bench.vendor.retrieve, fails  # type: ignore[method-assign]
+    await bench.dissolved.settle()
+    assert bench.said == ["whether reviews of packs were finished after they were deleted is not known: 503"]
+    bench.vendor.retrieve = asked  # type: ignore[method-assign]
+    await bench.dissolved.settle()
+    assert (await named(bench))["1.csv"].error_code == "pack_review_finished"
+
+
+async def test_a_dissolved_pack_is_asked_for_during_thirty_days() -> None:
+    bench = PackBench()
+    await dissolved(bench)
+    assert [pack.source for pack in await bench.dissolved.watched()] == ["p"]
+    await asyncio.sleep(31 * 86400.0)
+    assert await bench.dissolved.watched() == []
