@@ -25,6 +25,10 @@ METRIC = 0.30
 ALARM = 0.10
 DASHBOARD = 3.00
 SECRET = 0.40
+CONTAINER_VCPU_H = 0.03238
+CONTAINER_GB_H = 0.00356
+ADDRESS_H = 0.005
+METRIC_WRITES = 10.00
 """US dollars; those of requests, units, and traces are for a million."""
 
 PRICES = (
@@ -44,6 +48,10 @@ PRICES = (
     ("CloudWatch dashboard", f"${DASHBOARD:.2f} per month"),
     ("Secret", f"${SECRET:.2f} per month"),
     ("Traffic to the internet", f"${TRAFFIC_GB:.2f} per GB"),
+    ("Fargate, arm64", f"${CONTAINER_VCPU_H:.5f} per vCPU and hour"),
+    ("Fargate memory", f"${CONTAINER_GB_H:.5f} per GB and hour"),
+    ("Public IPv4 address", f"${ADDRESS_H:.3f} per hour"),
+    ("CloudWatch PutMetricData", f"${METRIC_WRITES:.2f} per million requests"),
 )
 
 WRITES_PER_FILE = 46
@@ -60,6 +68,9 @@ ROUND_TRIP_S = 1.5
 
 WAITING = 2
 """Executions of submit that wait for permits during a load, of 1 GB each (`SubmitConcurrency`)."""
+
+CONTAINER_VCPU, CONTAINER_GB = 0.25, 0.5
+"""The task of examples/container/ecs-worker.yaml."""
 
 QUOTAS = ((20, 60.0), (300, 60.0), (3000, 60.0))
 LEDGER_KB = 2
@@ -135,6 +146,29 @@ def fixed_rows() -> list[Row]:
     ]
 
 
+def waiting_rows() -> list[Row]:
+    """Return what a day of waiting costs in functions, then what it costs in a container."""
+    polls, looks = 2 * 6 * 1440, 1440
+    sqs, memory = polls + 2 * looks, CONTAINER_GB * 24
+    return [
+        Row(
+            name="functions: executions of submit that wait for permits",
+            units=f"{WAITING} x {DAY_S:,} s x 1 GB",
+            usd=WAITING * DAY_S * LAMBDA_GB_S,
+        ),
+        Row(
+            name="container: a Fargate task",
+            units=f"24 h x ({CONTAINER_VCPU} vCPU + {CONTAINER_GB} GB)",
+            usd=24 * CONTAINER_VCPU * CONTAINER_VCPU_H + memory * CONTAINER_GB_H,
+        ),
+        Row(
+            name="container: metrics, counts, and signs of life",
+            units=f"{looks:,} PutMetricData, {sqs:,} SQS requests, {looks:,} write units",
+            usd=(looks * METRIC_WRITES + sqs * SQS_REQUESTS + looks * WRITE_UNITS) / MILLION,
+        ),
+    ]
+
+
 def counts() -> tuple[int, int, int]:
     """Return how many metrics in alarms, metrics of functions, and queues with a reader the template has."""
     alarms = len(re.findall(r"^ +MetricName: ", (INFRA / "monitoring.yaml").read_text("utf-8"), re.MULTILINE))
@@ -146,7 +180,7 @@ def counts() -> tuple[int, int, int]:
 
 
 def document() -> str:
-    return "\n".join([*_head(), *_file(), *_fixed(), *_together()]) + "\n"
+    return "\n".join([*_head(), *_file(), *_fixed(), *_together(), *_container()]) + "\n"
 
 
 def _head() -> list[str]:
@@ -218,9 +252,29 @@ def _together() -> list[str]:
         f"The ledger keeps about {LEDGER_KB} KB of a file: ${storage:.2f} a month for a million files.",
         "",
         "A small quota makes a load long, and most of its price is then waiting: two executions of submit wait for",
-        "permits all that time. To avoid that, run the load from a container or a laptop: `bulkhead run s3://...",
-        "--ledger dynamodb://TABLE` costs the same, except for submit. During an outage of the vendor nothing waits in",
-        "a function: messages wait in their queues.",
+        "permits all that time. During an outage of the vendor nothing waits in a function: messages wait in their",
+        "queues.",
+        "",
+    ]
+
+
+def _container() -> list[str]:
+    functions, *container = waiting_rows()
+    day = sum(row.usd for row in container)
+    hours = 24 * day / functions.usd
+    return [
+        "## Waiting in a container",
+        "With `SubmitBy = container`, a worker (`bulkhead cloud work`) waits instead of the function submit; all else",
+        "costs the same. A day of it, with files that wait all the time:",
+        "",
+        "| | units | per day |",
+        "|---|---|---:|",
+        *(f"| {row.name} | {row.units} | ${row.usd:.2f} |" for row in (functions, *container)),
+        "",
+        f"That is ${day:.2f} instead of ${functions.usd:.2f}, or {day / functions.usd:.0%}. In a public subnet, the",
+        f"task's address adds ${24 * ADDRESS_H:.2f} a day. A container costs the same when nothing waits, and",
+        f"functions then cost nothing: it is cheaper if files wait for {hours:.1f} hours a day or longer. A worker on",
+        "a server or in a cluster that you have anyway costs next to nothing.",
     ]
 
 

@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
 DOCKERFILE = ROOT / "Dockerfile"
 EXAMPLES = ROOT / "examples" / "container"
-ECS, KUBERNETES = EXAMPLES / "ecs-scheduled-task.yaml", EXAMPLES / "kubernetes-cronjob.yaml"
+ECS = EXAMPLES / "ecs-scheduled-task.yaml", EXAMPLES / "ecs-worker.yaml"
+KUBERNETES = EXAMPLES / "kubernetes-cronjob.yaml"
 ACCEPTED = Path(__file__).with_name("accepted.toml")
 YAML_RULES = Path(__file__).with_name("yamllint.yaml")
 TIMEOUT_S = 100.0
@@ -82,7 +83,7 @@ class Tools:
             yield Finding("sam", "validate", TEMPLATE.name, (done.stdout + done.stderr).strip())
 
     def _cfn_lint(self) -> Iterator[Finding]:
-        done = self._run("lint/bin/cfn-lint", "--format", "json", "--", self._translation, str(ECS))
+        done = self._run("lint/bin/cfn-lint", "--format", "json", "--", self._translation, *map(str, ECS))
         for found in json.loads(done.stdout):
             path = found["Location"]["Path"] or []
             yield Finding("cfn-lint", found["Rule"]["Id"], ".".join(map(str, path)), found["Message"])

@@ -19,6 +19,7 @@ from runner.models import OPEN_STATES, ItemState, iso
 if TYPE_CHECKING:
     from runner.cli.triage import Triage
     from runner.cloud.ops.redrive import Redriven
+    from runner.cloud.ops.stack import Sender
     from runner.models import BatchStatus
 
 Command = tuple[str, str]
@@ -51,7 +52,7 @@ def print_started(console: Console, batch_id: str, *, options: str) -> None:
 
 
 def print_cloud_batches(
-    console: Console, found: Sequence[BatchStatus], *, nightly_prefix_url: str, options: str
+    console: Console, found: Sequence[BatchStatus], *, sender: Sender, nightly_prefix_url: str, options: str
 ) -> None:
     """Write one line per batch, oldest first."""
     if not found:
@@ -59,21 +60,32 @@ def print_cloud_batches(
         print_commands(console, [(f"bulkhead cloud start {nightly_prefix_url}{options}", "imports the files there")])
         return
     print_batch_table(console, found)
+    commands = [(f"bulkhead cloud work{options}", _SENDS)] if any(_lacks_worker(one, sender) for one in found) else []
     if any(status.by_state.get(ItemState.NEEDS_REVIEW) for status in found):
-        print_commands(console, [(f"bulkhead cloud reviews{options}", "lists the open reviews and their pages")])
+        commands.append((f"bulkhead cloud reviews{options}", "lists the open reviews and their pages"))
+    print_commands(console, commands)
+
+
+_SENDS = "sends the files that wait: no worker does, and the stack leaves it to one"
+
+
+def _lacks_worker(status: BatchStatus, sender: Sender) -> bool:
+    """Return whether files of a batch wait for a worker that is not there."""
+    waits = bool(status.by_state.get(ItemState.QUEUED))
+    return waits and status.driver == "stack" and sender.is_there is False
 
 
 def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
     return sum(by_state.get(state, 0) for state in states)
 
 
-def print_cloud_status(console: Console, status: BatchStatus, triage: Triage, *, options: str) -> None:
+def print_cloud_status(console: Console, status: BatchStatus, triage: Triage, *, sender: Sender, options: str) -> None:
     """Write the state of one batch, why items were not imported, and the next commands."""
     batch = status.batch
     facts = [
         ("source", shown(batch.source_uri) + ("" if batch.listed else " (more files can come)")),
         ("started", f"{iso(batch.started_at)}, {_ago(batch.started_at)} ago"),
-        ("driven by", "the stack" if status.driver == "stack" else "a runner, not the stack"),
+        ("driven by", _driver(status, sender)),
         ("results", shown(batch.out)),
         ("manifest", _manifest(status)),
     ]
@@ -81,12 +93,20 @@ def print_cloud_status(console: Console, status: BatchStatus, triage: Triage, *,
     print_failures(console, "Failed", triage.failed)
     print_failures(console, "Rejected", triage.rejected)
     print_failures(console, "Given up by the functions", triage.given_up)
-    print_commands(console, _commands(status, triage, options))
+    print_commands(console, _commands(status, triage, sender, options))
 
 
-def _commands(status: BatchStatus, triage: Triage, options: str) -> list[Command]:
+def _driver(status: BatchStatus, sender: Sender) -> str:
+    if status.driver == "runner":
+        return "a runner, not the stack"
+    return {None: "the stack", True: "the stack; a worker sends its files", False: "the stack, but no worker is there"}[
+        sender.is_there
+    ]
+
+
+def _commands(status: BatchStatus, triage: Triage, sender: Sender, options: str) -> list[Command]:
     batch_id, by_state = status.batch.batch_id, status.by_state
-    commands = []
+    commands = [(f"bulkhead cloud work{options}", _SENDS)] if _lacks_worker(status, sender) else []
     if by_state.get(ItemState.NEEDS_REVIEW):
         commands.append((f"bulkhead cloud reviews {batch_id}{options}", "lists the open reviews and their pages"))
     if status.driver == "runner":

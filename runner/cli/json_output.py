@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from _typeshed import DataclassInstance
 
+    from runner.cloud.ops.stack import Sender
     from runner.findings import Finding
     from runner.local.plan import Explanation, Plan
     from runner.models import BatchStatus, Item
@@ -55,14 +56,16 @@ def status_document(status: BatchStatus) -> dict[str, Any]:
     }
 
 
-def stack_status_document(status: BatchStatus) -> dict[str, Any]:
-    """Return what `cloud status --json` says about one batch."""
+def stack_status_document(status: BatchStatus, sender: Sender) -> dict[str, Any]:
+    """Return what `cloud status --json` says about one batch; `worker_is_there` is null if functions send the files."""
     return {
         **status_document(status),
         "driver": status.driver,
         "listed": status.batch.listed,
         "manifest": status.manifest,
         "manifest_is_current": status.manifest_is_current,
+        "submit_by": sender.by,
+        "worker_is_there": sender.is_there,
     }
 
 

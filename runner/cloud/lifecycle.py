@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ENDS = frozenset({BatchState.SETTLED, BatchState.COMPLETE})
 
+SUBMIT_QUEUES = (Queue.SUBMIT, Queue.LOAD)
+"""The queues of items that wait for their create."""
+
 ROLLING = "landed-"
 _NO_FOLDER = "all"
 _MAX_SLUG_CHARS = 40

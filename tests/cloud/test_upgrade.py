@@ -27,6 +27,7 @@ CHANGED = {
     "AlarmEmail": "operator@example.com",
     "LogRetentionDays": "7",
     "LogLevel": "DEBUG",
+    "SubmitBy": "container",
     "SubmitConcurrency": "3",
     "UploadConcurrency": "6",
     "CollectConcurrency": "6",

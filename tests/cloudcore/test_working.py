@@ -14,6 +14,7 @@ import pytest
 from runner.cloud.context import Deployment
 from runner.cloud.deliveries import Deliveries, Delivery
 from runner.cloud.handlers.submit import submit
+from runner.cloud.lifecycle import SUBMIT_QUEUES
 from runner.cloud.messages import ItemRef, Message
 from runner.cloud.protocols import MAX_RECEIVES, Queue
 from runner.cloud.worker import HIDDEN_S, HIDE_AGAIN_S, WAIT_S, Inbound, Worker
@@ -25,8 +26,6 @@ from tests.cloudcore.bench import Bench
 from tests.cloudcore.functions import Envelope
 
 pytestmark = pytest.mark.virtual_time
-
-QUEUES = (Queue.SUBMIT, Queue.LOAD)
 
 
 class Letters:
@@ -96,7 +95,7 @@ class Container:
         inbound: Inbound = self.letters  # type: ignore[assignment]
         self.worker = Worker(
             Deliveries(self, submit, ItemRef),  # type: ignore[arg-type]
-            inbound, QUEUES, at_once=self.at_once, ending=self.ending, now=self.now,
+            inbound, SUBMIT_QUEUES, at_once=self.at_once, ending=self.ending, now=self.now,
         )  # fmt: skip
 
     async def deployment(self, *, license_key: bool = True) -> Deployment:
@@ -160,7 +159,7 @@ async def test_a_worker_sends_what_waits_in_both_queues_each_file_once(bench: Be
 async def test_two_workers_and_the_functions_beside_them_send_each_file_once_within_the_quota(bench: Bench) -> None:
     await waiting_load(bench, 60)
     bench.post.doubled = 0.3
-    async with bench.serving(*QUEUES), Container(bench).working(), Container(bench).working():
+    async with bench.serving(*SUBMIT_QUEUES), Container(bench).working(), Container(bench).working():
         await asyncio.sleep(420)
     assert_each_once(bench, 61)
     times = sorted(bench.vendor.state.counters.create_times)

@@ -17,7 +17,7 @@ from runner import __version__
 from runner.cli.app import build
 from runner.local.outcome import ExitCode
 from tests.support.image import of_the_image, variables
-from tests.support.template import load_template
+from tests.support.template import load_template, template
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "container"
 SUCCESS = {ExitCode.OK, ExitCode.NEEDS_REVIEW}
@@ -107,6 +107,18 @@ def test_ecs_reports_the_codes_that_a_person_must_look_at() -> None:
     assert set(options(container["Command"])) <= of_run()
 
 
+def test_a_worker_of_ecs_has_the_permissions_of_the_stack_and_the_time_that_a_stop_takes() -> None:
+    resources = load_template(EXAMPLES / "ecs-worker.yaml")["Resources"]
+    (container,) = resources["Task"]["Properties"]["ContainerDefinitions"]
+    assert container["Command"] == ["cloud", "work", "--stack", {"Ref": "StackName"}]
+    assert set(options(container["Command"])) <= of_command("cloud work")
+    assert (container["ReadonlyRootFilesystem"], container["StopTimeout"]) == (True, 30)
+    assert container["User"] == of_the_image("USER")[0].text
+    assert resources["WorkRole"]["Properties"]["ManagedPolicyArns"] == [{"Ref": "WorkerPolicyArn"}]
+    assert "Policies" not in resources["WorkRole"]["Properties"]
+    assert "WorkerPolicyArn" in template().outputs
+
+
 def test_the_workflow_of_github_knows_every_code() -> None:
     script = yaml.safe_load((EXAMPLES / "github-actions.yaml").read_text())["jobs"]["import"]["steps"][-1]["run"]
     named = {int(code) for line in re.findall(r"^  ([\d |]+)\)", script, re.MULTILINE) for code in line.split(" | ")}
@@ -130,10 +142,18 @@ def options(words: list[Any]) -> Iterator[str]:
 
 
 def of_run() -> set[str]:
+    return of_command("run")
+
+
+def of_command(name: str) -> set[str]:
+    """Return the options of a command."""
     import typer
 
-    command: Any = typer.main.get_command(build(["run"]))
-    return {option for parameter in command.commands["run"].params for option in parameter.opts}
+    words = name.split()
+    command: Any = typer.main.get_command(build(words))
+    for word in words:
+        command = command.commands[word]
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def cron_job() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runner.cloud.ops.metrics import NAMESPACE
 from tests.support.template import references, template
 
 LEDGER = "dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem"
@@ -105,6 +106,12 @@ GRANTS: dict[str, dict[str, str]] = {
         "EndedTopic": "sns:Publish",
     },
 }
+WORKER = GRANTS["Submit"] | {
+    "AWS::StackId": "cloudformation:DescribeStacks",
+    "*": "cloudwatch:PutMetricData",
+}
+"""What the function submit may do, to find the stack, and to write the metrics of that function."""
+
 KEYS_OF_THE_TABLE = {"Webhook": ["IMPORT#*"], "Configure": ["CONFIG"]}
 CLOCK = {
     "ListQueue": SEND,
@@ -156,7 +163,24 @@ def test_nothing_but_configure_and_no_function_that_reads_the_inbox_reaches_the_
     assert not readers["Configure"] & {"InboxBucket"}, "the place of version 0.1.0 cannot be read any more"
 
 
-def test_only_traces_go_to_every_resource_and_no_action_has_a_star() -> None:
+def test_a_worker_may_do_what_the_function_submit_may_with_the_keys_of_the_account() -> None:
+    policy = template().resources["WorkerPolicy"]
+    assert "Condition" not in policy, "while a role has it, CloudFormation could not delete it"
+    *statements, keys = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert _granted(statements) == {resource: " ".join(sorted(actions.split())) for resource, actions in WORKER.items()}
+    condition, granted, otherwise = keys["Fn::If"]
+    (of_functions,) = template().resources["KeyPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (condition, otherwise) == ("HasAnyKmsKey", {"Ref": "AWS::NoValue"})
+    assert {name: value for name, value in granted.items() if name != "Sid"} == of_functions
+
+
+def test_a_worker_writes_no_metrics_but_ours() -> None:
+    statements = template().resources["WorkerPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (metrics,) = [one for one in statements if one.get("Resource") == "*"]
+    assert metrics["Condition"] == {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
+
+
+def test_only_traces_and_metrics_go_to_every_resource_and_no_action_has_a_star() -> None:
     tracing = template().of_type("AWS::IAM::ManagedPolicy")["TracingPolicy"]
     assert _granted(tracing["PolicyDocument"]["Statement"]) == {"*": "xray:PutTelemetryRecords xray:PutTraceSegments"}
     for role in template().of_type("AWS::IAM::Role"):

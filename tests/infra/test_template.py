@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from lambdas import environment
 from runner.cloud.handlers.configure import ALLOW_HOOKS
+from runner.cloud.lifecycle import SUBMIT_QUEUES
 from runner.cloud.messages import StartLoad, decode
 from runner.config.units import parse_create_quota
 from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE
-from tests.support.template import ROOT, references, template
+from tests.support.template import ROOT, TEMPLATE, load_template, references, template
 
 LASTING = ("InboxBucket", "ResultsBucket", "ConfigBucket", "Table")
 QUEUES = ("RegisterQueue", "SubmitQueue", "LoadQueue", "UploadQueue", "ListQueue", "CollectQueue", "FinishQueue")
@@ -49,6 +50,7 @@ OUTPUTS = {
     "EndedTopicArn",
     "AlarmTopicArn",
     "TicketTopicArn",
+    "WorkerPolicyArn",
     "DashboardName",
     "ConnectInboxCommand",
 }
@@ -170,6 +172,37 @@ def test_every_queue_is_read_by_one_function_and_hides_messages_for_six_times_it
         "CollectQueue": "CollectFunction",
         "FinishQueue": "FinishFunction",
     }
+
+
+def read_by_functions(submit_by: str) -> set[str]:
+    """Return the queues whose mappings are enabled in a stack with this value of SubmitBy."""
+    conditions = load_template(TEMPLATE)["Conditions"]
+    assert conditions["SubmitsByFunctions"] == {"Fn::Equals": [{"Ref": "SubmitBy"}, "functions"]}
+    found = set()
+    for function in template().functions().values():
+        for properties in (event["Properties"] for event in function.get("Events", {}).values()):
+            match properties.get("Enabled", True):
+                case {"Fn::If": ["SubmitsByFunctions", bool(by_functions), bool(by_container)]}:
+                    is_enabled = by_functions if submit_by == "functions" else by_container
+                case is_enabled:
+                    assert is_enabled is True
+            if is_enabled:
+                found.add(properties["Queue"]["Fn::GetAtt"][0])
+    return found
+
+
+def test_functions_read_every_queue_and_with_a_container_all_but_those_of_files_to_send() -> None:
+    parameter = template().parameters["SubmitBy"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("functions", ["functions", "container"])
+    assert read_by_functions("functions") == set(QUEUES)
+    assert read_by_functions("container") == set(QUEUES) - {"SubmitQueue", "LoadQueue"}
+    workers = {f"{queue.capitalize()}Queue" for queue in SUBMIT_QUEUES}
+    assert workers == {"SubmitQueue", "LoadQueue"}, "a worker reads what the functions leave"
+
+
+def test_nothing_else_in_the_stack_depends_on_who_submits() -> None:
+    conditional = {name for name, one in template().resources.items() if "SubmitsBy" in str(one.get("Condition", ""))}
+    assert conditional == set(), "so an update in either direction neither makes nor deletes anything"
 
 
 def test_files_that_arrived_and_loads_have_as_many_executions_of_submit_as_a_parameter_says() -> None:

@@ -39,20 +39,23 @@ async def status(args: CloudStatusArguments) -> None:
 
     options = args.repeated()
     async with stack_session(args) as s:
+        sender = await s.operations.sender()
         if args.batch is not None:
             one = await s.operations.status(args.batch)
             triage = await needing_a_person(s.operations.failures(one))
             s.answer(
                 one,
-                lambda console, one: print_cloud_status(console, one, triage, options=options),
-                stack_status_document,
+                lambda console, one: print_cloud_status(console, one, triage, sender=sender, options=options),
+                lambda one: stack_status_document(one, sender),
             )
             return
         prefix = s.operations.nightly_prefix_url
         s.answer(
             await s.operations.statuses(recent=args.recent),
-            lambda console, found: print_cloud_batches(console, found, nightly_prefix_url=prefix, options=options),
-            lambda found: [stack_status_document(status) for status in found],
+            lambda console, found: print_cloud_batches(
+                console, found, sender=sender, nightly_prefix_url=prefix, options=options
+            ),
+            lambda found: [stack_status_document(status, sender) for status in found],
         )
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from runner.cloud.leases import WORKER_SEEN_S, worker_is_there
+from runner.cloud.lifecycle import SUBMIT_QUEUES
 from runner.cloud.protocols import Queue
+from runner.cloud.sqs import message_counts
 from runner.findings import Finding, fail, ok, warn
 from runner.formatting import counted, lasting
 
@@ -16,12 +19,18 @@ if TYPE_CHECKING:
 
     from runner.aws.services import Aws
     from runner.cloud.ops.stack import Stack
+    from runner.ledger.leases import Leases
 
 OTHER_EXECUTIONS = 3
 """Functions that no queue starts: the webhook, reconcile, and configure."""
 
 WAITS_FOR_QUOTA = frozenset({"submit", "load", "upload"})
 """Queues whose messages may wait for days in a long load."""
+
+OF_SUBMIT = ("SubmitFunctionQueue", "SubmitFunctionLoads")
+"""The mappings that are switched off while a worker sends the files."""
+
+START_WORKER = "start one: bulkhead cloud work (docs/container.md), or deploy with SubmitBy=functions"
 
 LONG_WAIT = timedelta(hours=1)
 WEBHOOKS_WITHIN = timedelta(days=14)
@@ -55,9 +64,9 @@ class ActivityChecks:
         async for resource in self._resources():
             if resource.kind == _MAPPING:
                 mapping = await self._aws.call("lambda", "get_event_source_mapping", UUID=resource.physical_id)
-                executions += int((mapping.get("ScalingConfig") or {}).get("MaximumConcurrency", 0))
-                hint = f"aws lambda update-event-source-mapping --uuid {resource.physical_id} --enabled"
-                findings += _stopped(resource, str(mapping["State"]), "nothing reads its queue", hint)
+                if mapping["State"] in _ENABLED:
+                    executions += int((mapping.get("ScalingConfig") or {}).get("MaximumConcurrency", 0))
+                findings += self._mapping(resource, str(mapping["State"]))
             elif resource.kind == _RULE:
                 found = await self._aws.call("events", "describe_rule", Name=resource.physical_id)
                 hint = f"aws events enable-rule --name {resource.physical_id}"
@@ -68,6 +77,39 @@ class ActivityChecks:
                 findings += _stopped(resource, str(found["State"]), "it starts nothing", hint)
         enabled = ok("triggers", "mappings, rules, and schedules are enabled")
         return [*(findings or [enabled]), *await self._room(executions)]
+
+    def _mapping(self, resource: StackResource, state: str) -> list[Finding]:
+        update = f"aws lambda update-event-source-mapping --uuid {resource.physical_id}"
+        if self._stack.submit_by != "container" or resource.logical_id not in OF_SUBMIT:
+            return _stopped(resource, state, "nothing reads its queue", f"{update} --enabled")
+        if state not in _ENABLED:
+            return []
+        detail = "is enabled, so the functions send files beside the worker: this is safe, and costs their waiting"
+        return [warn(f"trigger {resource.logical_id}", detail, f"{update} --no-enabled")]
+
+    async def worker(self, leases: Leases, *, window_s: float) -> list[Finding]:
+        """Say whether a worker sends the files, if no function does; `window_s` is the window of the quota."""
+        if self._stack.submit_by != "container":
+            return []
+        counts = [await message_counts(self._aws, self._stack.queue_url(queue)) for queue in SUBMIT_QUEUES]
+        waiting = counted(sum(one.total for one in counts), "message")
+        minutes = lasting(WORKER_SEEN_S)
+        if not await worker_is_there(leases):
+            detail, hint = f"no worker has polled the queues for {minutes}; {waiting} of files to send", START_WORKER
+            return (
+                [fail("worker", detail, hint)] if any(one.total for one in counts) else [warn("worker", detail, hint)]
+            )
+        if any(one.total for one in counts) and not await self._has_created(within_s=max(900.0, 2 * window_s)):
+            within = lasting(max(900.0, 2 * window_s))
+            detail = f"a worker polls the queues, {waiting} of files to send, and no import was created for {within}"
+            return [warn("worker", detail, "see its log: does the vendor answer, and is a create slot free?")]
+        return [ok("worker", f"a worker polls the queues; {waiting} of files to send")]
+
+    async def _has_created(self, *, within_s: float) -> bool:
+        dimension = {"Name": "service", "Value": f"{self._stack.name}-submit"}
+        metric = {"Namespace": "Bulkhead", "MetricName": "CreatesAnswered", "Period": 300}
+        back = timedelta(seconds=within_s)
+        return sum(await self._statistics("Sum", back=back, Dimensions=[dimension], **metric)) > 0
 
     async def _room(self, executions: int) -> list[Finding]:
         limit = (await self._aws.call("lambda", "get_account_settings"))["AccountLimit"]

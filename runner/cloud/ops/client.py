@@ -10,11 +10,12 @@ from pydantic import SecretStr
 from runner.aws.s3 import S3Place
 from runner.aws.services import Aws
 from runner.clock import SystemClock
+from runner.cloud.leases import worker_is_there
 from runner.cloud.lifecycle import start_load
 from runner.cloud.ops.dismiss import dismiss_items, newest_dismissible
 from runner.cloud.ops.doctor import Doctor
 from runner.cloud.ops.redrive import MAY_BE_DEAD_LETTERED, Redrive, Redriven
-from runner.cloud.ops.stack import INBOX, TABLE, Stack, read_stack
+from runner.cloud.ops.stack import INBOX, TABLE, Sender, Stack, read_stack
 from runner.cloud.ops.status import RECENT, batch_status, batch_statuses, reviews_of
 from runner.cloud.ops.work import StackWorker
 from runner.cloud.protocols import Queue
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runner.findings import Finding
+    from runner.ledger.leases import Leases
     from runner.ledger.protocol import CloudLedger
     from runner.models import Batch, BatchStatus, Item
     from runner.quota.pacer import CreatePacer
@@ -124,6 +126,11 @@ class Operations:
     async def statuses(self, *, recent: int = RECENT) -> list[BatchStatus]:
         """Return the status of the `recent` newest batches and of all running ones, oldest first."""
         return await batch_statuses(await self._ledger(), recent=recent)
+
+    async def sender(self) -> Sender:
+        """Return what sends the stack's files, and whether a worker that has to is there."""
+        by = self.stack.submit_by
+        return Sender(by=by, is_there=await worker_is_there(await self._leases()) if by == "container" else None)
 
     async def failures(self, found: BatchStatus) -> AsyncIterator[Item]:
         """Yield the items that failed, were rejected, or are stuck; none if more than READ_THROUGH items were sent."""
@@ -232,6 +239,7 @@ class Operations:
             self._aws,
             settings=self._resources.settings,
             ledger=await self._ledger(),
+            leases=await self._leases(),
             pacer=self._pacer,
             now=self._clock.now,
             options=self._options,
@@ -265,6 +273,9 @@ class Operations:
 
     async def _ledger(self) -> CloudLedger:
         return cast("CloudLedger", await self._resources.ledger(write=True))
+
+    async def _leases(self) -> Leases:
+        return cast("Leases", await self._resources.leases())
 
     async def _redrive(self) -> Redrive:
         ledger = await self._ledger()

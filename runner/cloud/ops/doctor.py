@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runner.aws.services import Aws
     from runner.cloud.ops.stack import Stack
     from runner.config.settings import Settings
+    from runner.ledger.leases import Leases
     from runner.ledger.protocol import CloudLedger
     from runner.quota.pacer import CreatePacer
 
@@ -54,6 +55,7 @@ class Doctor:
         *,
         settings: Settings,
         ledger: CloudLedger,
+        leases: Leases,
         pacer: Callable[[str], Awaitable[CreatePacer]],
         now: Callable[[], datetime],
         options: str = "",
@@ -66,6 +68,7 @@ class Doctor:
         self._aws = aws
         self._settings = settings
         self._ledger = ledger
+        self._leases = leases
         self._pacer = pacer
         self._now = now
         self._options = options
@@ -73,9 +76,11 @@ class Doctor:
     async def findings(self) -> list[Finding]:
         """Run all checks; a check that fails with an error is a finding."""
         activity = ActivityChecks(self._stack, self._aws, now=self._now)
+        window_s = self._settings.create_quota.per_s
         return [
             *await StackChecks(self._stack, self._aws, options=self._options).findings(),
             *await run_check("triggers", activity.triggers),
+            *await run_check("worker", lambda: activity.worker(self._leases, window_s=window_s)),
             *await run_check("oldest messages", activity.ages),
             *await run_check("configuration", self._configuration),
             *await run_check("old configuration", self._old_configuration),

@@ -36,6 +36,14 @@ _USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """What sends the files of a stack: `functions`, or a `container`; `is_there` is None for functions."""
+
+    by: str
+    is_there: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A deployed stack: `account` is its AWS account, `status` CloudFormation's status, such as `UPDATE_COMPLETE`."""
 

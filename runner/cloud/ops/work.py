@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from runner.cloud.deliveries import Deliveries
 from runner.cloud.handlers.submit import submit
 from runner.cloud.leases import note_worker
+from runner.cloud.lifecycle import SUBMIT_QUEUES
 from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.opening import Parts, open_deployment
 from runner.cloud.ops.endpoint_checks import LicenseKey
 from runner.cloud.ops.metrics import CloudWatchMetrics
 from runner.cloud.ops.stack import TABLE, WEBHOOK_BASE
-from runner.cloud.protocols import Queue
 from runner.cloud.webhooks import WebhookUrls
 from runner.cloud.worker import Worker
 from runner.errors import (
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from runner.events import Event
 
 logger = logging.getLogger(__name__)
-
-QUEUES = (Queue.SUBMIT, Queue.LOAD)
 
 LOOK_EVERY_S = 60.0
 """How often a worker says that it is there, writes its metrics, and counts the messages that wait."""
@@ -198,7 +196,7 @@ class StackWorker:
             await self._require_key(self._deployment)
             self._listen(Notice(code="worker_started", message=self._sentence()))
             deliveries = Deliveries(self, submit, ObjectCreated, ItemRef)
-            worker = Worker(deliveries, self._queues, QUEUES, at_once=self.at_once, ending=ending, now=self._now)
+            worker = Worker(deliveries, self._queues, SUBMIT_QUEUES, at_once=self.at_once, ending=ending, now=self._now)
             with self._ending.passed_on(ending):
                 key = await self._keeping(self._deployment, worker, ending, key)
         return key
@@ -265,7 +263,7 @@ class StackWorker:
 
     async def _waiting(self) -> int:
         with suppress(BulkheadError):
-            counts = [await self._queues.count(queue) for queue in QUEUES]
+            counts = [await self._queues.count(queue) for queue in SUBMIT_QUEUES]
             return sum(one.waiting + one.delayed for one in counts)
         return 0
 

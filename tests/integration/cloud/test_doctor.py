@@ -20,6 +20,7 @@ from runner.cloud.ops.stack import read_stack
 from runner.config.settings import Settings
 from runner.config.units import Rate
 from runner.findings import Finding, Level
+from runner.ledger.leases import MemoryLeases
 from runner.ledger.memory import MemoryLedger
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
@@ -105,6 +106,7 @@ class Clinic:
             self.services,
             settings=Settings(api_url=self.api_url, schema_id=self.schema_id),
             ledger=self.ledger,
+            leases=MemoryLeases(now=lambda: NOW),
             pacer=self.pacer,
             now=lambda: NOW,
             options=" --stack bulkhead",

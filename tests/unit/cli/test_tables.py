@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from runner.cli.cloud_tables import print_cloud_batches, print_cloud_status
 from runner.cli.json_output import stack_status_document, status_document
 from runner.cli.tables import print_batches, print_findings, print_status
+from runner.cli.triage import Triage
+from runner.cloud.ops.stack import Sender
 from runner.findings import warn
 from runner.local.pace import Pace
 from runner.models import Batch, BatchState, BatchStatus, ItemState
@@ -65,10 +68,32 @@ def test_a_deployment_adds_its_keys_to_the_document_of_a_batch() -> None:
     batch = replace(BATCH, config='{"driver": "stack"}')
     found = BatchStatus(batch=batch, by_state=BY_STATE, moves=3, manifest_moves=2)
     local = status_document(BatchStatus(batch=BATCH, by_state=BY_STATE))
-    document = stack_status_document(found)
-    assert list(document) == [*local, "driver", "listed", "manifest", "manifest_is_current"]
+    document = stack_status_document(found, Sender(by="container", is_there=False))
+    added = ["driver", "listed", "manifest", "manifest_is_current", "submit_by", "worker_is_there"]
+    assert list(document) == [*local, *added]
+    assert (document["submit_by"], document["worker_is_there"]) == ("container", False)
     assert document["manifest"] == "/out/manifest.jsonl"
     assert document["manifest_is_current"] is False
+
+
+@pytest.mark.parametrize(
+    ("sender", "driver", "is_offered"),
+    [
+        (Sender(by="functions"), "the stack", False),
+        (Sender(by="container", is_there=True), "the stack; a worker sends its files", False),
+        (Sender(by="container", is_there=False), "the stack, but no worker is there", True),
+    ],
+)
+def test_files_that_wait_for_a_worker_that_is_not_there_are_shown_with_the_command_that_sends_them(
+    console: Console, sender: Sender, driver: str, is_offered: bool
+) -> None:
+    found = BatchStatus(batch=replace(BATCH, config='{"driver": "stack"}'), by_state={ItemState.QUEUED: 3})
+    print_cloud_status(console, found, Triage(), sender=sender, options=" --stack b")
+    shown = lines(console)
+    assert f"  driven by  {driver}" in shown
+    assert ("  bulkhead cloud work --stack b" in shown) == is_offered
+    print_cloud_batches(console, [found], sender=sender, nightly_prefix_url="s3://inbox/nightly/", options="")
+    assert ("  bulkhead cloud work" in lines(console)) == is_offered
 
 
 def test_a_running_batch_is_shown_with_its_pace(console: Console) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from runner.cloud.leases import WORKER_SEEN_S, note_worker
 from runner.cloud.ops.activity_checks import ActivityChecks
 from runner.cloud.ops.stack import Stack
 from runner.cloud.protocols import Queue
 from runner.findings import Finding, Level
+from runner.ledger.leases import MemoryLeases
 
 NOW = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 RESOURCES = [
@@ -29,6 +31,7 @@ class FakeAws:
         self.states: dict[str, str] = {}
         self.points: dict[tuple[str, str], float] = {}
         self.concurrency = 1000
+        self.waiting = 0
 
     async def call(self, service: str, operation: str, **given: Any) -> dict[str, Any]:
         match operation:
@@ -49,6 +52,9 @@ class FakeAws:
                 return {
                     "AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": self.concurrency}
                 }
+            case "get_queue_attributes":
+                waiting = self.waiting if given["QueueUrl"].endswith("-load") else 0
+                return {"Attributes": {"ApproximateNumberOfMessages": str(waiting)}}
             case "get_metric_statistics":
                 (dimension,), (statistic,) = given["Dimensions"], given["Statistics"]
                 value = self.points.get((given["MetricName"], dimension["Value"]))
@@ -100,6 +106,58 @@ async def test_what_is_switched_off_is_a_failure_with_how_to_switch_it_on(
     aws.states[physical_id] = state
     found = only(await checks(aws).triggers(), Level.FAIL)
     assert (found.name, hint in (found.hint or "")) == (name, True)
+
+
+@pytest.mark.parametrize(("state", "count"), [("Disabled", 0), ("Enabled", 1)])
+async def test_while_a_worker_sends_the_files_the_mappings_of_submit_are_off_and_that_is_right(
+    aws: FakeAws, state: str, count: int
+) -> None:
+    aws.states["uuid-of-submit"] = state
+    found = await checks(aws, SubmitBy="container").triggers()
+    warned = [finding for finding in found if finding.level is Level.WARN]
+    assert len(warned) == count
+    assert all("the functions send files beside the worker" in one.detail for one in warned)
+    assert all("--uuid uuid-of-submit --no-enabled" in (one.hint or "") for one in warned)
+    assert not [finding for finding in found if finding.level is Level.FAIL]
+
+
+class At:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+
+async def test_a_stack_whose_files_wait_for_a_worker_that_is_not_there_is_a_failure_with_the_way_out(
+    aws: FakeAws,
+) -> None:
+    clock = At()
+    leases, ours = MemoryLeases(now=clock.now), checks(aws, SubmitBy="container")
+    assert await checks(aws).worker(leases, window_s=60) == [], "functions send the files"
+    (idle,) = await ours.worker(leases, window_s=60)
+    assert (idle.level, "no worker has polled" in idle.detail) == (Level.WARN, True)
+    aws.waiting = 1204
+    (found,) = await ours.worker(leases, window_s=60)
+    assert (found.level, "1,204 messages of files to send" in found.detail) == (Level.FAIL, True)
+    assert "bulkhead cloud work" in (found.hint or "")
+    await note_worker(leases)
+    aws.points["CreatesAnswered", "bulkhead-submit"] = 20.0
+    assert [one.level for one in await ours.worker(leases, window_s=60)] == [Level.OK]
+    clock.at += timedelta(seconds=WORKER_SEEN_S + 1)
+    assert [one.level for one in await ours.worker(leases, window_s=60)] == [Level.FAIL]
+
+
+async def test_a_worker_that_polls_and_creates_nothing_is_a_warning(aws: FakeAws) -> None:
+    leases, ours = MemoryLeases(now=lambda: NOW), checks(aws, SubmitBy="container")
+    await note_worker(leases)
+    aws.waiting = 3
+    (found,) = await ours.worker(leases, window_s=60)
+    assert (found.level, "no import was created for 15 min" in found.detail) == (Level.WARN, True)
+    aws.waiting = 0
+    assert [one.level for one in await ours.worker(leases, window_s=60)] == [Level.OK]
 
 
 async def test_a_new_account_without_room_for_the_functions_is_a_warning(aws: FakeAws) -> None:
