@@ -72,7 +72,8 @@ class Container:
         """Do the work of one invocation. Raises RuntimeError without a cause, because Lambda logs everything raised."""
         self.telemetry.begin(context)
         try:
-            return self._runner.run(_isolated(work(lambda: context.get_remaining_time_in_millis() / 1000)))
+            doing = work(lambda: context.get_remaining_time_in_millis() / 1000)
+            return self._runner.run(_isolated(self._counted(doing)))
         except Exception as error:  # noqa: BLE001 - another library's error text may contain secrets or rows
             self.telemetry.failure("invocation failed", error)
             raise RuntimeError(_safe_text(error)) from None
@@ -106,6 +107,22 @@ class Container:
     def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
         """Log an error; see `Telemetry.failure`."""
         self.telemetry.failure(sentence, error, **fields)
+
+    async def _counted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work, and write what its moves have left to be counted. An error in that is only logged."""
+        try:
+            return await work
+        finally:
+            work.close()
+            await self._flush_counts()
+
+    async def _flush_counts(self) -> None:
+        if self._deployment is None:
+            return
+        try:
+            await self._deployment.ledger.flush_counts()
+        except BulkheadError as error:
+            self.telemetry.failure("counts were not written", error)
 
     def reload_license_key(self) -> None:
         """Read the license key again before the next invocation, because the vendor refuses the current one."""

@@ -9,6 +9,7 @@ attempts while a person fixes the cause.
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,11 +26,14 @@ from runner.errors import (
     MessageInvalid,
     TransientError,
 )
+from runner.masking import log_fields
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.cloud.messages import Message
     from runner.cloud.protocols import Mailbox, Outcome, TimeLeft
+
+logger = logging.getLogger(__name__)
 
 PUT_OFF_S = 300
 """How long a message waits if a person has to fix something first."""
@@ -111,6 +115,14 @@ class Deliveries:
             await self._retry(delivery, error, after_s=0 if is_permanent else retry_after_s(delivery.receives))
             return True
         return False
+
+    async def flush_counts(self) -> None:
+        """Write what moves have left to be counted; an error is only logged."""
+        try:
+            deployment = await self._place.deployment(license_key=self._license_key)
+            await deployment.ledger.flush_counts()
+        except BulkheadError as error:
+            logger.warning("counts are not written yet", extra=log_fields(error))
 
     async def _process(
         self, deployment: Deployment, queue: Queue, message: Message, *, time_left: TimeLeft, receives: int

@@ -12,7 +12,7 @@ from runner.cloud.context import is_driven_by_stack
 from runner.models import OPEN_STATES, BatchState, ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from runner.cloud.context import Deployment
@@ -28,7 +28,10 @@ _AT_WORK = (_S.CREATING, _S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchView:
-    """One batch: exact counts, and its items that are neither queued nor ended, from an index that may lag."""
+    """One batch: its counts, and its items that are neither queued nor ended, from an index that may lag.
+
+    Exact are the numbers of items in each state in which an item ends, and of all open items together.
+    """
 
     batch: Batch
     counts: dict[ItemState, int]
@@ -88,11 +91,29 @@ async def take_snapshot(deployment: Deployment, *, has_settled: bool) -> Reconci
 
 async def _view(deployment: Deployment, batch: Batch) -> BatchView:
     counts = await deployment.ledger.counts(batch.batch_id)
-    items: list[Item] = []
+    found: dict[ItemState, list[Item]] = {}
     for state in _AT_WORK:
-        if counts.get(state):
-            items += await first_items(deployment, batch.batch_id, state, limit=MAX_ITEMS)
-    return BatchView(batch=batch, counts=counts, items=items)
+        if counts.get(state) or (state in OPEN_STATES and _open_in(counts)):
+            found[state] = await first_items(deployment, batch.batch_id, state, limit=MAX_ITEMS)
+    items = [item for some in found.values() for item in some]
+    return BatchView(batch=batch, counts=_as_found(counts, found), items=items)
+
+
+def _open_in(counts: Mapping[ItemState, int]) -> int:
+    return sum(counts.get(state, 0) for state in OPEN_STATES)
+
+
+def _as_found(counts: Mapping[ItemState, int], found: Mapping[ItemState, list[Item]]) -> dict[ItemState, int]:
+    """Return counts whose open items are in the states in which they were found, the others queued.
+
+    The ledger knows how many are open in all, but a function that died may have left it wrong about their states.
+    """
+    at_work = {state: len(items) for state, items in found.items() if state in OPEN_STATES}
+    if any(count >= MAX_ITEMS for count in at_work.values()):
+        return dict(counts)
+    queued = max(0, _open_in(counts) - sum(at_work.values()))
+    ended = {state: count for state, count in counts.items() if state not in OPEN_STATES}
+    return {state: count for state, count in (ended | at_work | {_S.QUEUED: queued}).items() if count}
 
 
 async def first_items(deployment: Deployment, batch_id: str, state: ItemState, *, limit: int) -> list[Item]:

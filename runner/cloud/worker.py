@@ -81,9 +81,12 @@ class Worker:
 
     async def run(self) -> None:
         """Work until the end. Raises BulkheadError if the first request for messages is refused."""
-        async with asyncio.TaskGroup() as group:
-            for queue in self._names:
-                group.create_task(self._serve(queue))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for queue in self._names:
+                    group.create_task(self._serve(queue))
+        finally:
+            await self._deliveries.flush_counts()
 
     async def _serve(self, queue: Queue) -> None:
         working: set[asyncio.Task[None]] = set()
@@ -143,6 +146,8 @@ class Worker:
             self.in_work -= 1
         if not failed:
             await self._delete(delivery)
+        if not self.in_work:
+            await self._deliveries.flush_counts()
 
     @asynccontextmanager
     async def _hidden(self, delivery: Delivery) -> AsyncIterator[None]:

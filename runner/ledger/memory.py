@@ -266,6 +266,9 @@ class MemoryLedger:
         rows.manifest_moves = moves
         return True
 
+    async def flush_counts(self) -> None:
+        """Write nothing: everything is counted at once."""
+
     async def good_config(self) -> str | None:
         return self._config
 

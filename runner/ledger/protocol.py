@@ -128,7 +128,8 @@ class ImportIndex(Protocol):
     async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
         """Return {version key: the items of all batches that are in one of `models.SENT_STATES`}.
 
-        Keys without items are absent. In a shared store, an item that moved a moment ago may be missing.
+        Keys without items are absent. In a shared store, an item that moved a moment ago may be missing, and so may one
+        that has a file key: `by_file` returns it.
         """
         ...
 
@@ -203,7 +204,8 @@ class CloudLedger(Ledger, Protocol):
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         """Return how many transactions moved or added items, and how many of them the manifest includes.
 
-        Raises LedgerError if the batch does not exist.
+        A shared store may leave out moves from one open state to another, which no manifest shows. Raises LedgerError
+        if the batch does not exist.
         """
         ...
 
@@ -211,6 +213,14 @@ class CloudLedger(Ledger, Protocol):
         """Record that the manifest includes the first `moves` transactions; False if an equal or later one is recorded.
 
         Raises LedgerError if the batch does not exist.
+        """
+        ...
+
+    async def flush_counts(self) -> None:
+        """Write what moves and `count_up` have left to be counted, which other processes do not see until then.
+
+        A shared store counts at once whatever changes how many items are open in all. How the open items divide among
+        their states, and the counters of a batch, it may count later: they lack what a process did that died.
         """
         ...
 

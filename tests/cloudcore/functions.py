@@ -47,6 +47,9 @@ class CloudProcessLedger(ProcessLedger):
             "manifested", f"{batch_id} {moves}", lambda: self._inner.record_manifest(batch_id, moves=moves)
         )
 
+    async def flush_counts(self) -> None:
+        await self._inner.flush_counts()
+
     async def good_config(self) -> str | None:
         return await self._read(self._inner.good_config())
 

@@ -156,6 +156,23 @@ async def test_a_worker_sends_what_waits_in_both_queues_each_file_once(bench: Be
     assert not bench.post.waiting[Queue.SUBMIT]
 
 
+async def test_counts_are_written_when_a_worker_has_a_break_and_when_it_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waiting_load(bench, 2)
+    flushes: list[float] = []
+
+    async def flush_counts() -> None:
+        flushes.append(bench.loop.time())
+
+    monkeypatch.setattr(bench.ledger, "flush_counts", flush_counts)
+    async with Container(bench).working():
+        await asyncio.sleep(60)
+        in_breaks = len(flushes)
+    assert in_breaks >= 1
+    assert len(flushes) > in_breaks
+
+
 async def test_two_workers_and_the_functions_beside_them_send_each_file_once_within_the_quota(bench: Bench) -> None:
     await waiting_load(bench, 60)
     bench.post.doubled = 0.3

@@ -68,8 +68,8 @@ async def test_each_transaction_that_moves_or_adds_items_is_counted(ledger: Clou
     assert await ledger.moves_of("b1") == (0, 0)
     await ledger.add([Item(batch_id="b1", source="a"), Item(batch_id="b1", source="b")])
     assert await ledger.moves_of("b1") == (1, 0)
-    item = await ledger.advance(Item(batch_id="b1", source="a"), S.CREATING, reason="x")
-    await ledger.advance(item, S.CREATING, reason="y")
+    item = await ledger.advance(Item(batch_id="b1", source="a"), S.REJECTED, reason="x")
+    await ledger.advance(item, S.REJECTED, reason="y")
     assert await ledger.moves_of("b1") == (3, 0)
 
 

@@ -210,6 +210,27 @@ def taken(stack: Stack, queue: str) -> dict[str, Any]:
     return event
 
 
+class Counts:
+    """A ledger that has nothing but counts to write: `flushes` says how often it did; fails on request."""
+
+    def __init__(self) -> None:
+        self.flushes = 0
+        self.failure: Exception | None = None
+
+    async def flush_counts(self) -> None:
+        self.flushes += 1
+        if self.failure is not None:
+            raise self.failure
+
+
+class Opened(str):
+    """The name of a deployment, with a ledger."""
+
+    __slots__ = ("ledger",)
+
+    ledger: Counts
+
+
 class Opening:
     """Opens names instead of deployments, and records what happened; fails on request."""
 
@@ -217,6 +238,7 @@ class Opening:
         self.keys: list[str | None] = []
         self.events: list[str] = []
         self.failure: Exception | None = None
+        self.counts = Counts()
 
     @asynccontextmanager
     async def __call__(self, *, license_key: str | None, **_: Any) -> AsyncIterator[Any]:
@@ -224,5 +246,7 @@ class Opening:
             raise self.failure
         self.keys.append(license_key)
         self.events.append(f"opened with {license_key}")
-        yield f"deployment {len(self.keys)}"
+        opened = Opened(f"deployment {len(self.keys)}")
+        opened.ledger = self.counts
+        yield opened
         self.events.append("closed")

@@ -61,7 +61,14 @@ _GROUPS = {
     ItemState.QUEUED: "queued",
     ItemState.NEEDS_REVIEW: "review",
     **dict.fromkeys(TERMINAL_STATES, "ended"),
+    ItemState.COLLECTED: "collected",
 }
+
+UNLISTED: Final = "collected"
+"""The group that `by_state` lacks: most items end there, and nothing looks for them by their state.
+
+Versions before 0.2 list them as ended.
+"""
 
 
 def group_of(state: ItemState) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -13,10 +11,19 @@ from typing import Any, Unpack
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
 from runner.ledger.dynamodb import keys, rows
+from runner.ledger.dynamodb.counting import Counting, no_batch
 from runner.ledger.dynamodb.keys import Row, number, text_of
-from runner.ledger.dynamodb.queries import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
+from runner.ledger.dynamodb.queries import (
+    RecentRows,
+    by_source,
+    pages_at,
+    places_of,
+    ranked_pages,
+    source_pages,
+    source_rows,
+)
 from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
-from runner.ledger.dynamodb.transactions import CountersPlace, Move, add_group, groups_of, tagged_item_of
+from runner.ledger.dynamodb.transactions import Move, add_group, groups_of, tagged_item_of
 from runner.ledger.protocol import Recorded
 from runner.models import (
     OPEN_STATES,
@@ -54,11 +61,9 @@ class DynamoLedger:
         self._table = table
         self._now = now
         self._counter_shards = counter_shards
-        self._next_shard = random.randrange(1 << 16)  # noqa: S311 - only so that functions begin at different shards
         self._batch_places: dict[str, bytes] = {}
-        self._shards: dict[str, int] = {}
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """Transactions that count in the same row take turns: two at the same time would only conflict."""
+        self._counting = Counting(table)
+        self._known = RecentRows()
 
     async def start_batch(self, batch: Batch) -> None:
         rules.check_counters(batch.counters)
@@ -104,22 +109,10 @@ class DynamoLedger:
         rules.check_counters(counters)
         if not counters:
             return
-        names = {f"#{n}": rows.counter(name) for n, name in enumerate(counters)}
-        values = {f":{n}": number(count) for n, count in enumerate(counters.values())}
-        adds = ", ".join(f"#{n} :{n}" for n in range(len(counters)))
-        token = new_token()
-        action = {
-            "Key": keys.batch_key(batch_id),
-            "UpdateExpression": f"SET w = :w ADD {adds}",
-            "ConditionExpression": "attribute_exists(pk) AND w <> :w",
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values | {":w": {"B": token}},
-        }
-        async with self._turns[batch_id]:
-            try:
-                await self._table.transact(token, [{"Update": action}])
-            except ConditionFailed:
-                raise _no_batch(batch_id) from None
+        await self._counting.count_up(batch_id, {rows.counter(name): count for name, count in counters.items()})
+
+    async def flush_counts(self) -> None:
+        await self._counting.flush()
 
     async def add(self, items: Sequence[Item]) -> int:
         if not items:
@@ -136,6 +129,8 @@ class DynamoLedger:
 
     async def item(self, batch_id: str, source: str) -> Item | None:
         row = await self._table.get(keys.item_key(batch_id, source))
+        if row is not None:
+            self._known.add(row)
         return rows.item_of(row) if row else None
 
     async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
@@ -157,14 +152,11 @@ class DynamoLedger:
             step = rows.entry(after, at=rules.to_ms(self._now()), reason=reason)
             history = rows.bounded([*rows.history_of(seen), step])
             place = await self._batch_place(item.batch_id)
-            counters = self._counters_place(item.batch_id)
-            move = Move(
-                before, after, history, tagged=tagged, shares=share_tag, batch_place=place,
-                counted=rows.counted_rows(seen), counters=counters,
-            )  # fmt: skip
-            async with self._turns[counters.name]:
-                if await move.write(self._table):
-                    return after
+            counted = rows.counted_rows(seen)
+            move = Move(before, after, history, tagged=tagged, shares=share_tag, batch_place=place, counted=counted)
+            if (written := await self._counting.write(move)) is not None:
+                self._known.add(written)
+                return after
         raise LedgerError(f"the tag of {item.source} is claimed by too many items at once")
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
@@ -181,11 +173,11 @@ class DynamoLedger:
                 yield item
 
     async def counts(self, batch_id: str) -> dict[ItemState, int]:
-        row = await self._counted(batch_id)
+        row = await self._counting.counted(batch_id)
         return rows.counts_of(row) if row else {}
 
     async def row_totals(self, batch_id: str) -> RowTotals:
-        row = await self._counted(batch_id)
+        row = await self._counting.counted(batch_id)
         return rows.row_totals_of(row) if row else NO_ROWS
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
@@ -315,9 +307,9 @@ class DynamoLedger:
         return int(row["batches"]["N"]) if row else 0
 
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
-        row = await self._counted(batch_id)
+        row = await self._counting.counted(batch_id)
         if row is None:
-            raise _no_batch(batch_id)
+            raise no_batch(batch_id)
         return rows.moves_in(row), int(row.get("manifest_moves", number(0))["N"])
 
     async def record_manifest(self, batch_id: str, *, moves: int) -> bool:
@@ -347,7 +339,8 @@ class DynamoLedger:
         return row is not None and "from_inbox" not in row
 
     async def close(self) -> None:
-        """Release nothing: the table stays open."""
+        """Write what is left to be counted; the table stays open."""
+        await self._counting.flush()
 
     async def _next_batch_number(self) -> int:
         """Return a number above that of every batch so far; a number may be missing from the sequence."""
@@ -363,8 +356,7 @@ class DynamoLedger:
         added = 0
         place = await self._batch_place(batch_id)
         for group in groups_of(new):
-            counters = self._counters_place(batch_id)
-            async with self._turns[counters.name]:
+            async with self._counting.turn(batch_id) as counters:
                 added += await add_group(self._table, group, batch_place=place, counters=counters)
         return added
 
@@ -372,37 +364,14 @@ class DynamoLedger:
         """Return the place of a batch among all batches, which never changes."""
         if batch_id not in self._batch_places:
             row = await self._existing(batch_id)
-            self._shards[batch_id] = rows.shards_of(row)
+            self._counting.learn(row)
             self._batch_places[batch_id] = keys.batch_place(rows.batch_order(row))
         return self._batch_places[batch_id]
-
-    def _counters_place(self, batch_id: str) -> CountersPlace:
-        """Return where the next transaction of a batch counts, whose place is known: the shards take turns."""
-        shards = self._shards[batch_id]
-        self._next_shard += 1
-        return CountersPlace(batch_id=batch_id, shard=self._next_shard % shards if shards else None)
-
-    async def _counted(self, batch_id: str) -> Row | None:
-        """Return the row of a batch with all of its counters.
-
-        The shards are read one after the other. If they seem to say that no item is open, they are read until none
-        has changed between two reads: then the sum was true at the time between them.
-        """
-        row = await self._table.get(keys.batch_key(batch_id))
-        if row is None or not rows.shards_of(row):
-            return row
-        seen: list[Row] | None = None
-        while True:
-            shards = [one async for page in self._table.query(keys.counters_of(batch_id)) for one in page]
-            total = rows.with_shards(row, shards)
-            if seen == shards or any(rows.counts_of(total).get(state) for state in OPEN_STATES):
-                return total
-            seen = shards
 
     async def _existing(self, batch_id: str) -> Row:
         row = await self._table.get(keys.batch_key(batch_id))
         if row is None:
-            raise _no_batch(batch_id)
+            raise no_batch(batch_id)
         return row
 
     async def _set(self, batch_id: str, changes: Row, gone: Sequence[str]) -> Row:
@@ -422,7 +391,7 @@ class DynamoLedger:
         try:
             return await self._table.update(token, action)
         except ConditionFailed:
-            raise _no_batch(batch_id) from None
+            raise no_batch(batch_id) from None
 
     async def _batches_of(self, wanted: Sequence[Row]) -> list[Batch]:
         return await self._with_configs(await self._table.get_many(wanted))
@@ -430,7 +399,10 @@ class DynamoLedger:
     async def _with_configs(self, found: Sequence[Row]) -> list[Batch]:
         ids = [row["sk"]["B"].decode() for row in found]
         configs = {row["pk"]["S"]: row for row in await self._table.get_many(map(keys.config_key, ids))}
-        return [rows.batch_of(row, configs.get(f"SPEC#{batch_id}")) for batch_id, row in zip(ids, found, strict=True)]
+        batches = [
+            rows.batch_of(row, configs.get(f"SPEC#{batch_id}")) for batch_id, row in zip(ids, found, strict=True)
+        ]
+        return [self._counting.with_left(batch) for batch in batches]
 
     async def _new_of(self, batch_id: str, items: list[Item]) -> list[Item]:
         """Return the items to add. Items are looked up only if one of them has an import, whose id must be free."""
@@ -446,8 +418,14 @@ class DynamoLedger:
         return new
 
     async def _seen(self, item: Item, tag: str | None) -> tuple[Row | None, Row | None]:
-        """Return an item's row and the row of the tag it claims: `{}` if the tag is unused, None if it claims none."""
+        """Return an item's row and the row of the tag it claims: `{}` if the tag is unused, None if it claims none.
+
+        A row that is known at the item's revision is not read again: no two rows of an item have the same revision.
+        """
         at = keys.item_key(item.batch_id, item.source)
+        known = self._known.take(at)
+        if known is not None and rows.item_of(known).revision == item.revision:
+            return known, None if tag is None else await self._table.get(keys.tag_key(tag)) or {}
         if tag is None:
             return await self._table.get(at), None
         found = {row["pk"]["S"]: row for row in await self._table.get_many([at, keys.tag_key(tag)])}
@@ -464,14 +442,18 @@ class DynamoLedger:
     async def _pages(self, batch_id: str, states: Collection[ItemState] | None) -> AsyncIterator[list[Item]]:
         """Read a batch by state if that is few items and the index has them all; otherwise read the whole batch.
 
+        If open items are counted later in their states, all of them are read, or none.
         Items are read once to count them and again to yield them: they may have moved in between.
         """
         if states is None:
             return source_pages(self._table, batch_id)
         counts = await self.counts(batch_id)
-        groups = {keys.group_of(state) for state in counts.keys() & set(states)}
+        wanted = set(states)
+        if wanted & OPEN_STATES and self._counting.is_late(batch_id):
+            wanted |= OPEN_STATES
+        groups = {keys.group_of(state) for state in counts.keys() & wanted}
         expected = _sum_in(groups, counts)
-        if expected <= FEW_ITEMS:
+        if expected <= FEW_ITEMS and keys.UNLISTED not in groups:
             places = await places_of(self._table, batch_id, groups)
             pages = pages_at(self._table, batch_id, places)
             there = sum([keys.group_of(item.state) in groups async for page in pages for item in page])
@@ -482,7 +464,3 @@ class DynamoLedger:
 
 def _sum_in(groups: Collection[str], counts: Mapping[ItemState, int]) -> int:
     return sum(count for state, count in counts.items() if keys.group_of(state) in groups)
-
-
-def _no_batch(batch_id: str) -> LedgerError:
-    return LedgerError(f"there is no batch {batch_id}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Sequence
+from heapq import nsmallest
 
 from runner.ledger import rules
 from runner.ledger.dynamodb import keys, rows
@@ -13,12 +15,33 @@ from runner.models import Item, ItemState
 ITEMS_PER_PAGE = 1000
 _KEYS_PER_PAGE = 1000
 _MIN_KEYS_PER_MIXED_PAGE = 300
+_RECENT_ROWS = 500
+
+
+class RecentRows:
+    """The rows that were read or written last, each until it is taken."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[tuple[str, bytes], Row] = OrderedDict()
+
+    def add(self, row: Row) -> None:
+        place = (row["pk"]["S"], row["sk"]["B"])
+        self._rows.pop(place, None)
+        self._rows[place] = row
+        if len(self._rows) > _RECENT_ROWS:
+            self._rows.popitem(last=False)
+
+    def take(self, key: Row) -> Row | None:
+        return self._rows.pop((key["pk"]["S"], key["sk"]["B"]), None)
 
 
 async def ranked_pages(
     table: DynamoTable, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int
 ) -> AsyncIterator[list[Item]]:
     """Yield the items in a state that come after `after`, by rank and source, in pages of about `limit`."""
+    if keys.group_of(state) == keys.UNLISTED:
+        yield await _ranked_page_of_all(table, batch_id, state, after=after, limit=limit)
+        return
     alone = keys.states_with(state) == [state]
     start = keys.ranked_place(*after) if after else None
     group = _group(batch_id, keys.group_of(state))
@@ -26,11 +49,23 @@ async def ranked_pages(
         group, index=keys.BY_STATE, after=start, limit=limit if alone else max(limit, _MIN_KEYS_PER_MIXED_PAGE)
     ):
         found = await table.get_many(keys.key(row["pk"]["S"], row["sk"]["B"]) for row in page)
-        found_at = {(row["gpk"]["S"], row["gsk"]["B"]): row for row in found}
+        found_at = {(row["gpk"]["S"], row["gsk"]["B"]): row for row in found if "gpk" in row}
         items = [
             rows.item_of(found_at[place]) for row in page if (place := (row["gpk"]["S"], row["gsk"]["B"])) in found_at
         ]
         yield [item for item in items if item.state is state]
+
+
+async def _ranked_page_of_all(
+    table: DynamoTable, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int
+) -> list[Item]:
+    """Return the page of a state that the index lacks, from all items of the batch."""
+    start = keys.ranked_place(*after) if after else b""
+    places: list[tuple[bytes, Item]] = []
+    async for page in source_pages(table, batch_id):
+        listed = [(keys.ranked_place(item.rank, item.source), item) for item in page if item.state is state]
+        places = nsmallest(limit, [*places, *(one for one in listed if one[0] > start)], key=lambda one: one[0])
+    return [item for _, item in places]
 
 
 async def places_of(table: DynamoTable, batch_id: str, groups: Collection[str]) -> list[bytes]:

@@ -14,7 +14,17 @@ from typing import Any
 from runner.ledger import rules
 from runner.ledger.dynamodb import keys
 from runner.ledger.dynamodb.keys import Row, Value, number, text, text_of
-from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport
+from runner.models import (
+    OPEN_STATES,
+    SENT_STATES,
+    Batch,
+    BatchState,
+    HistoryEntry,
+    Item,
+    ItemKind,
+    ItemState,
+    RemoteImport,
+)
 from runner.row_counts import NO_ROWS, ROW_COUNTERS, RowTotals
 
 MAX_ENTRIES = 40
@@ -63,14 +73,19 @@ _COUNTED = "rt"
 _SHARDS = "sh"
 """The attribute with the number of shards that the counters of a batch have; batches without it have none."""
 
+_OPEN_IN_DOUBT = sorted(OPEN_STATES, key=lambda state: state is ItemState.QUEUED)
+"""The open states; a function that died may have left an item counted in the state that it came from: the first."""
+
 _BATCH_TEXTS = {"source_uri": "su", "account": "ac", "out": "o"}
 
 
 def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Row:
     """Return the row of an item; `token` identifies the write."""
     row = keys.item_key(item.batch_id, item.source)
+    group = keys.group_of(item.state)
+    if group != keys.UNLISTED:
+        row["gpk"] = {"S": f"{item.batch_id}#{group}"}
     row |= {
-        "gpk": {"S": f"{item.batch_id}#{keys.group_of(item.state)}"},
         "gsk": {"B": keys.ranked_place(item.rank, item.source)},
         "st": {"S": _CODES[item.state]},
         "w": {"B": token},
@@ -87,7 +102,8 @@ def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Ro
     if item.earlier_state is not None:
         row["es"] = {"S": _CODES[item.earlier_state]}
     if item.version_key:
-        row["vk" if item.state in SENT_STATES else "k"] = {"S": item.version_key}
+        is_indexed = item.state in SENT_STATES and not item.file_key
+        row["vk" if is_indexed else "k"] = {"S": item.version_key}
     row |= {short: number(value) for name, short in _NUMBERS.items() if (value := getattr(item, name)) is not None}
     row |= {short: number(rules.to_ms(value)) for name, short in _INSTANTS.items() if (value := getattr(item, name))}
     for name in _TEXTS:
@@ -252,12 +268,17 @@ def moves_in(row: Row) -> int:
     return int(row.get("moves", number(0))["N"])
 
 
-def with_shards(row: Row, shards: Sequence[Row]) -> Row:
-    """Return the row of a batch with the counters of its shards added to its own."""
+def with_counts(row: Row, others: Sequence[Row]) -> Row:
+    """Return the row of a batch with the counters of other rows added to its own."""
     total: Counter[str] = Counter()
-    for one in (row, *shards):
+    for one in (row, *others):
         total.update({name: int(value["N"]) for name, value in one.items() if _is_sharded(name)})
     return row | {name: number(count) for name, count in total.items()}
+
+
+def is_of_items(name: str) -> bool:
+    """Return whether an attribute is the number of items in a state."""
+    return name.startswith(_STATE_COUNT)
 
 
 def _is_sharded(name: str) -> bool:
@@ -265,7 +286,12 @@ def _is_sharded(name: str) -> bool:
 
 
 def counts_of(row: Row) -> dict[ItemState, int]:
+    """Return {state: number of items}, never more in the open states than are open in all."""
     found = {state: int(row.get(state_count(state), number(0))["N"]) for state in ItemState}
+    left = sum(found[state] for state in OPEN_STATES)
+    for state in _OPEN_IN_DOUBT:
+        found[state] = max(0, min(found[state], left))
+        left -= found[state]
     return {state: count for state, count in found.items() if count > 0}
 
 

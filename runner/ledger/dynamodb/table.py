@@ -247,6 +247,18 @@ class DynamoTable:
         attributes: Row = answer["Attributes"]
         return attributes
 
+    async def replace(self, token: bytes, action: dict[str, Any]) -> None:
+        """Put one row on a condition that fails afterwards; `action` is a `Put` without its table.
+
+        The row has the token as its `w`. Raises ConditionFailed.
+        """
+        try:
+            await self._call("put_item", writes=True, **_returning_old_row(action))
+        except ConditionFailed as error:
+            found = error.found[0]
+            if found is None or not is_of(found, token):
+                raise
+
     async def delete(self, action: dict[str, Any]) -> None:
         """Delete one row on a condition. Raises ConditionFailed."""
         await self._call("delete_item", writes=True, **_returning_old_row(action))

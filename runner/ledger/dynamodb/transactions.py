@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
@@ -18,7 +18,7 @@ from runner.row_counts import NO_ROWS, RowTotals, changed_counters
 
 Action = dict[str, Any]
 _ABSENT = "attribute_not_exists(pk)"
-_ITEM, _COUNTS, _TAG, _FILE, _HELD_BACK, _IMPORT = "item", "counts", "tag", "file", "held back", "import"
+_ITEM, _COUNTS, _TAG, _HELD_BACK, _IMPORT = "item", "counts", "tag", "held back", "import"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,8 @@ class CountersPlace:
 
     batch_id: str
     shard: int | None = None
+    left: Mapping[str, int] = field(default_factory=dict)
+    """What an earlier move has left to be counted here."""
 
     @property
     def name(self) -> str:
@@ -34,7 +36,9 @@ class CountersPlace:
 
     def update(self, changes: Mapping[str, int]) -> Action:
         """Return the action that counts a transaction, and adds to counters by the names of their attributes."""
-        added = {"moves": 1} | {name: count for name, count in changes.items() if count}
+        total = Counter(self.left)
+        total.update(changes)
+        added = {"moves": 1} | {name: count for name, count in total.items() if count}
         of_batch = self.shard is None
         key = keys.batch_key(self.batch_id) if self.shard is None else keys.counters_key(self.batch_id, self.shard)
         return {
@@ -61,49 +65,70 @@ class Move:
     shares: bool
     batch_place: bytes
     counted: RowTotals
-    counters: CountersPlace
+    counters: CountersPlace | None = None
+    """Where the move is counted; None if it is not counted together with the item."""
 
-    async def write(self, table: DynamoTable) -> bool:
-        """Write the move; False if another item claimed the tag in the meantime. Raises StaleItem, ImportIdTaken."""
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return by how much the numbers of items in each state change, by the names of their attributes."""
+        before, after = self.before.state, self.after.state
+        return {} if before is after else {rows.state_count(after): 1, rows.state_count(before): -1}
+
+    async def write(self, table: DynamoTable) -> Row | None:
+        """Write the move, and return the item's row; None if another item claimed the tag in the meantime.
+
+        Raises StaleItem, ImportIdTaken.
+
+        The note at the item's file comes first, without the transaction: it counts only if the item was tried.
+        """
         token = new_token()
         actions = self._actions(token)
+        if self._is_new_at_file:
+            await table.put(_note_at_file(self.after, self.batch_place))
         try:
-            await table.transact(token, list(actions.values()))
+            if list(actions) == [_ITEM]:
+                await table.replace(token, actions[_ITEM]["Put"])
+            else:
+                await table.transact(token, list(actions.values()))
         except ConditionFailed as error:
             failed = {list(actions)[number] for number in error.found}
             if _ITEM in failed:
                 raise StaleItem(f"another process moved {self.after.source}") from None
             if _TAG in failed:
-                return False
+                return None
             if _IMPORT in failed:
                 raise _taken(self.after.import_id) from None
             raise LedgerError(f"there is no batch {self.after.batch_id}") from None
-        return True
+        row: Row = actions[_ITEM]["Put"]["Item"]
+        return row
 
     def _actions(self, token: bytes) -> dict[str, Action]:
         before, after = self.before, self.after
-        changed = Counter({after.state: 1})
-        changed[before.state] -= 1
-        actions = {
+        actions: dict[str, Action] = {
             _ITEM: {
                 "Put": {
                     "Item": rows.item_row(after, self.history, token=token),
                     "ConditionExpression": "r = :r",
                     "ExpressionAttributeValues": {":r": number(before.revision)},
                 }
-            },
-            _COUNTS: _count(self.counters, changed, changed_counters(self.counted, after.row_totals)),
+            }
         }
+        if self.counters is not None:
+            changed_rows = changed_counters(self.counted, after.row_totals)
+            actions[_COUNTS] = self.counters.update(self.counts | _row_counts(changed_rows))
         if self.tagged is not None:
             seen = None if self.shares else self.tagged
             actions[_TAG] = _add_to_tag(after.tag or "", [after], token=token, seen=seen)
-        if _is_of_file(after) and not (_is_of_file(before) and before.file_key == after.file_key):
-            actions[_FILE] = _note_file(after, self.batch_place)
         if _is_held_back(after) and not _is_held_back(before):
             actions[_HELD_BACK] = _note_held_back(after)
         if after.import_id is not None and after.import_id != before.import_id:
             actions[_IMPORT] = _claim(after, after.import_id, token=token)
         return actions
+
+    @property
+    def _is_new_at_file(self) -> bool:
+        before, after = self.before, self.after
+        return _is_of_file(after) and not (_is_of_file(before) and before.file_key == after.file_key)
 
 
 def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
@@ -152,10 +177,12 @@ def _adding(counters: CountersPlace, records: Sequence[Recorded], *, token: byte
         if record.item.tag is not None:
             tagged.setdefault(record.item.tag, []).append(record.item)
     tags = [_add_to_tag(tag, some, token=token, seen=None) for tag, some in tagged.items()]
-    files = [_note_file(record.item, batch_place) for record in records if _is_of_file(record.item)]
+    tried = [record.item for record in records if _is_of_file(record.item)]
+    files: list[Action] = [{"Put": {"Item": _note_at_file(item, batch_place)}} for item in tried]
     held_back = [_note_held_back(record.item) for record in records if _is_held_back(record.item)]
     rows_added = sum((record.item.row_totals for record in records), NO_ROWS)
-    counts = _count(counters, Counter(record.item.state for record in records), rows_added.counters)
+    states = Counter(rows.state_count(record.item.state) for record in records)
+    counts = counters.update(states | _row_counts(rows_added.counters))
     return [counts, *puts, *imports, *tags, *files, *held_back]
 
 
@@ -167,9 +194,9 @@ def _is_held_back(item: Item) -> bool:
     return item.state is ItemState.SKIPPED and item.earlier_state not in (None, ItemState.COLLECTED)
 
 
-def _note_file(item: Item, batch_place: bytes) -> Action:
+def _note_at_file(item: Item, batch_place: bytes) -> Row:
     place = keys.key(keys.file_partition(item.file_key), batch_place + keys.place_of(item.source))
-    return {"Put": {"Item": place | {"b": {"S": item.batch_id}}}}
+    return place | {"b": {"S": item.batch_id}}
 
 
 def _note_held_back(item: Item) -> Action:
@@ -180,10 +207,8 @@ def _put_new(record: Recorded, *, token: bytes) -> Action:
     return {"Put": {"Item": rows.item_row(record.item, record.history, token=token), "ConditionExpression": _ABSENT}}
 
 
-def _count(counters: CountersPlace, changed: Counter[ItemState], changed_rows: Mapping[str, int]) -> Action:
-    """Return the action that counts a transaction, and updates the number of items in each state and of their rows."""
-    counts = {rows.state_count(state): count for state, count in changed.items()}
-    return counters.update(counts | {rows.row_counter(name): count for name, count in changed_rows.items()})
+def _row_counts(changed: Mapping[str, int]) -> dict[str, int]:
+    return {rows.row_counter(name): count for name, count in changed.items()}
 
 
 def _claim(item: Item, import_id: str, *, token: bytes) -> Action:

@@ -72,6 +72,26 @@ def test_what_could_not_be_opened_is_tried_again_by_the_next_invocation(
     assert opened(container) == "deployment 1"
 
 
+def test_what_moves_have_left_to_be_counted_is_written_at_the_end_also_of_work_that_fails(
+    container: Container, opening: Opening
+) -> None:
+    async def fails() -> None:
+        await container.deployment()
+        raise Unavailable("the vendor is away")
+
+    opened(container)
+    assert opening.counts.flushes == 1
+    with pytest.raises(RuntimeError, match="the vendor is away"):
+        invoke(container, fails)
+    assert opening.counts.flushes == 2
+
+
+def test_counts_that_cannot_be_written_fail_no_work(container: Container, opening: Opening, log: io.StringIO) -> None:
+    opening.counts.failure = Unavailable("DynamoDB does not answer")
+    assert opened(container) == "deployment 1"
+    assert "counts were not written" in log.getvalue()
+
+
 def test_a_license_key_that_nobody_has_put_in_is_named(stack: Stack, opening: Opening) -> None:
     container = Container(opening)
     with pytest.raises(RuntimeError, match="the secret bulkhead/license has no value yet"):

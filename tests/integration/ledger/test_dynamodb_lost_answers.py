@@ -158,7 +158,44 @@ async def released(stores: Stores) -> None:
     assert await stores.leases.seen("b1", "a.csv") is None
 
 
-VERBS = [bound, claimed, added, started, counted, updated, manifest_recorded, taken, held, leased, released]
+async def replaced(stores: Stores) -> None:
+    ledger = DynamoLedger(stores.ledger._table, now=lambda: START, counter_shards=2)
+    lost, stores.client.lose_answers = stores.client.lose_answers, 0
+    await ledger.start_batch(a_batch("b3"))
+    await ledger.add([Item(batch_id="b3", source="a.csv")])
+    stores.client.lose_answers = lost
+    await ledger.advance(Item(batch_id="b3", source="a.csv"), S.CREATING, reason="intent")
+    assert len(await ledger.history("b3", "a.csv")) == 2
+
+
+async def flushed(stores: Stores) -> None:
+    ledger = DynamoLedger(stores.ledger._table, now=lambda: START, counter_shards=2)
+    lost, stores.client.lose_answers = stores.client.lose_answers, 0
+    await ledger.start_batch(a_batch("b3"))
+    await ledger.count_up("b3", creates=2)
+    stores.client.lose_answers = lost
+    await ledger.flush_counts()
+    await ledger.flush_counts()
+    found = await stores.ledger.batch("b3")
+    assert found is not None
+    assert found.counters == {"creates": 2}
+
+
+VERBS = [
+    bound,
+    replaced,
+    flushed,
+    claimed,
+    added,
+    started,
+    counted,
+    updated,
+    manifest_recorded,
+    taken,
+    held,
+    leased,
+    released,
+]
 
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["known", "forgotten"])

@@ -34,7 +34,7 @@ def test_no_source_is_too_long_for_a_key() -> None:
 def test_each_state_is_in_one_group() -> None:
     assert table.states_with(ItemState.QUEUED) == [ItemState.QUEUED]
     assert table.states_with(ItemState.NEEDS_REVIEW) == [ItemState.NEEDS_REVIEW]
-    assert {table.group_of(state) for state in ItemState} == {"queued", "open", "review", "ended"}
+    assert {table.group_of(state) for state in ItemState} == {"queued", "open", "review", "ended", "collected"}
 
 
 def test_batches_that_were_stored_without_numbers_come_before_those_with_one_by_their_start() -> None:

@@ -31,6 +31,14 @@ class Table:
     def __init__(self, *failures: set[int]) -> None:
         self._failures = list(failures)
         self.written: list[list[dict[str, Any]]] = []
+        self.notes: list[Row] = []
+
+    async def put(self, row: Row) -> None:
+        assert not self.written, "a note comes before the item says that it was tried"
+        self.notes.append(row)
+
+    async def replace(self, token: bytes, action: dict[str, Any]) -> None:
+        await self.transact(token, [{"Put": action}])
 
     async def transact(self, token: bytes, actions: Sequence[dict[str, Any]]) -> None:
         self.written.append(list(actions))
@@ -135,8 +143,24 @@ async def test_a_new_import_is_claimed_on_condition_that_nobody_has_it_and_an_ol
     ],
 )
 async def test_an_item_is_noted_at_its_file_once_it_was_tried(before: Item, after: Item, is_noted: bool) -> None:
-    notes = [one for one in await actions_of(move(before, after)) if partition(one) == keys.file_partition("f")]
-    assert len(notes) == is_noted
+    table = Table()
+    assert await move(before, after).write(table)  # type: ignore[arg-type]
+    assert [note["pk"]["S"] for note in table.notes] == [keys.file_partition("f")] * is_noted
+
+
+async def test_a_move_that_is_counted_later_writes_the_item_alone() -> None:
+    later = replace(move(item(state=S.CREATED), item(state=S.PROCESSING)), counters=None)
+    (put,) = await actions_of(later)
+    assert condition(put) == "r = :r"
+    assert later.counts == {"n_processing": 1, "n_created": -1}
+
+
+async def test_what_an_earlier_move_left_is_counted_with_the_next() -> None:
+    left = CountersPlace(batch_id="b", shard=1, left={"n_processing": 2, "n_created": -2, "n_queued": 1})
+    _, count = await actions_of(replace(move(item(state=S.QUEUED), item(state=S.FAILED)), counters=left))
+    values = count["Update"]["ExpressionAttributeValues"]
+    expected = {"moves": 1, "n_failed": 1, "n_processing": 2, "n_created": -2}
+    assert values == {f":{name}": number(value) for name, value in expected.items()}
 
 
 @pytest.mark.parametrize(
