@@ -219,7 +219,11 @@ def print_differences(console: Console, differences: Sequence[Difference], *, ab
         line(console, "the ledger and the vendor agree")
         return
     listed = differences[:LISTED_MOST]
-    columns(console, [(one.kind, shown(one.source or "-"), one.import_id, _detail(one)) for one in listed], indent="")
+    columns(
+        console,
+        [(one.kind, shown(one.source or one.pack or "-"), one.import_id, _detail(one)) for one in listed],
+        indent="",
+    )
     if len(differences) > len(listed):
         line(console, f"… and {len(differences) - len(listed):,} more: see --json")
     is_gone = [one.kind == "result_gone" for one in differences]

@@ -10,9 +10,21 @@ from runner.dromo.listing import imports_since
 from runner.errors import ImportNotFound, StaleItem
 from runner.events import Notice, ignore
 from runner.formatting import counted, lasting
-from runner.models import OPEN_STATES, STATE_OF_STATUS, ImportStatus, Item, ItemState, tag_of
+from runner.models import (
+    OPEN_STATES,
+    PACK_REVIEW_FINISHED,
+    STATE_OF_STATUS,
+    ImportStatus,
+    Item,
+    ItemKind,
+    ItemState,
+    batch_of_packs,
+    tag_of,
+)
+from runner.packing.body import PackName
 from runner.retry import repeat_read
 from runner.stages.absence import ANSWERS, OVER
+from runner.stages.pack_ends import DISSOLVED
 from runner.stages.track import Tracker
 
 if TYPE_CHECKING:
@@ -53,6 +65,8 @@ class Difference:
     fixed: bool = False
     batch_id: str | None = None
     """The batch that `source` is in, if it is another one than the batch that is compared."""
+    pack: str | None = None
+    """The pack whose import it is; `source` is None then, and its files follow it with the next run."""
 
 
 async def repair(
@@ -69,9 +83,9 @@ async def repair(
 async def _repaired(
     difference: Difference, ledger: Ledger, batch: Batch, tracker: Tracker, transitions: Transitions
 ) -> Difference:
-    if difference.source is None or difference.kind not in (DifferenceKind.STATUS, DifferenceKind.MISSING):
+    if difference.kind not in (DifferenceKind.STATUS, DifferenceKind.MISSING):
         return difference
-    item = await ledger.item(batch.batch_id, difference.source)
+    item = await _item_of(difference, ledger, batch)
     if item is None or item.import_id != difference.import_id or item.state not in _BOUND:
         return difference
     was = item.state
@@ -84,6 +98,12 @@ async def _repaired(
     return replace(difference, fixed=current.state is not was)
 
 
+async def _item_of(difference: Difference, ledger: Ledger, batch: Batch) -> Item | None:
+    if difference.pack is not None:
+        return await ledger.item(batch_of_packs(batch.batch_id), difference.pack)
+    return await ledger.item(batch.batch_id, difference.source or "")
+
+
 async def differences(ledger: Ledger, api: ImportsApi, batch: Batch, *, emit: EventHook = ignore) -> list[Difference]:
     """Compare the batch with the vendor's list since the batch began; changes nothing.
 
@@ -92,11 +112,16 @@ async def differences(ledger: Ledger, api: ImportsApi, batch: Batch, *, emit: Ev
     """
     remote = {found.import_id: found async for found in imports_since(api, batch.started_at)}
     owners = await ledger.owners(remote)
-    bound = {item.import_id: item async for item in ledger.items(batch.batch_id, states=_BOUND) if item.import_id}
+    batches = [batch.batch_id]
+    if await ledger.batch(batch_of_packs(batch.batch_id)) is not None:
+        batches.append(batch_of_packs(batch.batch_id))
+    bound = {
+        item.import_id: item for one in batches async for item in ledger.items(one, states=_BOUND) if item.import_id
+    }
     found = [_ahead(item, remote[import_id]) for import_id, item in bound.items() if import_id in remote]
     found += [await _maybe_missing(api, item) for import_id, item in bound.items() if import_id not in remote]
     found += await _orphans(ledger, [one for one in remote.values() if one.import_id not in owners], emit)
-    here = [other for other in remote.values() if owners.get(other.import_id, ("",))[0] == batch.batch_id]
+    here = [other for other in remote.values() if owners.get(other.import_id, ("",))[0] in batches]
     found += [await duplicate_risk(ledger, other, owners[other.import_id]) for other in here]
     return [difference for difference in found if difference is not None]
 
@@ -105,11 +130,19 @@ def _ahead(item: Item, remote: RemoteImport) -> Difference | None:
     state = STATE_OF_STATUS.get(remote.status, item.state)
     if remote.status == ImportStatus.AWAITING_UPLOAD or state is item.state:
         return None
+    return _difference(
+        item, remote.import_id, DifferenceKind.STATUS, f"the ledger says {item.state}, the vendor {remote.status}"
+    )
+
+
+def _difference(item: Item, import_id: str, kind: DifferenceKind, detail: str) -> Difference:
+    """Return a difference of an item, or of a pack, which is no item to users."""
+    if item.kind is not ItemKind.PACK:
+        return Difference(source=item.source, import_id=import_id, kind=kind, detail=detail)
+    name = PackName.parse(item.original_filename)
+    files = counted(name.file_count, "file") if name is not None else "files"
     return Difference(
-        source=item.source,
-        import_id=remote.import_id,
-        kind=DifferenceKind.STATUS,
-        detail=f"the ledger says {item.state}, the vendor {remote.status}",
+        source=None, pack=item.source, import_id=import_id, kind=kind, detail=f"a pack of {files}: {detail}"
     )
 
 
@@ -118,13 +151,11 @@ async def _maybe_missing(api: ImportsApi, item: Item) -> Difference | None:
     try:
         return _ahead(item, await repeat_read(lambda: api.retrieve(import_id)))
     except ImportNotFound:
-        return Difference(
-            source=item.source,
-            import_id=import_id,
-            kind=DifferenceKind.MISSING,
-            detail=f"the ledger says {item.state}, the vendor does not find the import; "
-            f"it is gone after {ANSWERS} such answers over {lasting(OVER.total_seconds())}",
+        detail = (
+            f"the ledger says {item.state}, the vendor does not find the import; "
+            f"it is gone after {ANSWERS} such answers over {lasting(OVER.total_seconds())}"
         )
+        return _difference(item, import_id, DifferenceKind.MISSING, detail)
 
 
 async def _orphans(ledger: Ledger, unowned: Sequence[RemoteImport], emit: EventHook) -> list[Difference]:
@@ -156,11 +187,12 @@ async def duplicate_risk(ledger: Ledger, remote: RemoteImport, owner: tuple[str,
     if remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
         return None
     item = await ledger.item(*owner)
-    if item is None or item.import_id == remote.import_id or (item.state in OPEN_STATES and item.import_id is None):
+    if item is None or (item.state in OPEN_STATES and item.import_id is None):
         return None
-    return Difference(
-        source=item.source,
-        import_id=remote.import_id,
-        kind=DifferenceKind.DUPLICATE_RISK,
-        detail=f"given up by the item, but the import is {remote.status}",
-    )
+    if item.kind is ItemKind.PACK and item.error_code in (DISSOLVED, PACK_REVIEW_FINISHED):
+        detail = f"its import was deleted, so that its files could be sent otherwise, but is {remote.status}"
+        return _difference(item, remote.import_id, DifferenceKind.DUPLICATE_RISK, detail)
+    if item.import_id == remote.import_id:
+        return None
+    detail = f"given up by the item, but the import is {remote.status}"
+    return _difference(item, remote.import_id, DifferenceKind.DUPLICATE_RISK, detail)

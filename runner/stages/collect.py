@@ -108,8 +108,9 @@ class ResultFetch:
         """Return an item `failed` that has no usable result. Raises NotYet while that may only be late."""
         errors = unusable.errors
         if all(isinstance(error, ResultInvalid) for error in errors):
-            code = PACK_UNACCOUNTED if isinstance(errors[-1], PackUnaccounted) else RESULT_INVALID
-            return await self.fail(item, code, str(errors[-1]))
+            unaccounted = [error for error in errors if isinstance(error, PackUnaccounted)]
+            code = PACK_UNACCOUNTED if unaccounted else RESULT_INVALID
+            return await self.fail(item, code, str((unaccounted or errors)[-1]))
         if isinstance(errors[-1], ResultInvalid):
             raise NotYet(f"its result is not always there: {errors[-1]}", wait_s=PAUSE_S)
         finding = await self._absence.of_result(item)

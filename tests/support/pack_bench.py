@@ -10,6 +10,7 @@ from runner.events import Event, Notice
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Move
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, batch_of_packs
+from runner.packing.body import PackName
 from runner.packing.marker import MarkerColumn
 from runner.stages.absence import Absence
 from runner.stages.dissolved_packs import DissolvedPacks
@@ -34,7 +35,7 @@ class PackBench:
         clock = LoopClock()
         self.ledger = MemoryLedger(now=clock.now)
         self.said: list[str] = []
-        transitions = Transitions(self.ledger, clock=clock, emit=self.take, by_state={})
+        self.transitions = transitions = Transitions(self.ledger, clock=clock, emit=self.take, by_state={})
         maker = PackMaker(self.ledger, transitions, BATCH, endpoint="e", again=False, clock=clock)
         self.vendor = vendor = ScriptedVendor(clock)
         self.ends = PackEnds(
@@ -83,11 +84,17 @@ class PackBench:
 
     async def pack_in_review(self) -> Item:
         """Return the pack with an import that needs a review because of its first row."""
-        remote = self.vendor.add(CreateRequest(schema_id="s", original_filename="pack.csv"), status="NEEDS_REVIEW")
-        self.vendor.change(remote.import_id, import_errors=({"rowIndex": 0, "message": "no email"},))
-        pack = await self.pack(S.CREATING, attempts=1)
-        pack = await self.ledger.advance(pack, S.CREATED, reason="x", import_id=remote.import_id)
+        pack = await self.sent_pack("NEEDS_REVIEW")
+        self.vendor.change(pack.bound_id, import_errors=({"rowIndex": 0, "message": "no email"},))
         return await self.ledger.advance(pack, S.NEEDS_REVIEW, reason="x", status="NEEDS_REVIEW")
+
+    async def sent_pack(self, status: str) -> Item:
+        """Return the pack `processing`, with an import of this status at the vendor."""
+        name = str(PackName(len(self.names), "p" * 13, "source"))
+        remote = self.vendor.add(CreateRequest(schema_id="s", original_filename=name), status=status)
+        pack = await self.pack(S.CREATING, attempts=1, original_filename=name)
+        pack = await self.ledger.advance(pack, S.CREATED, reason="x", import_id=remote.import_id)
+        return await self.ledger.advance(pack, S.PROCESSING, reason="x")
 
     async def members(self) -> list[Item]:
         return [item async for item in self.ledger.items("b")]

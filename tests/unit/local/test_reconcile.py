@@ -18,6 +18,7 @@ from runner.local.redrive import Redrive
 from runner.models import REDRIVABLE_STATES, SENT_STATES, CreateRequest, ImportPage, Item, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
+from tests.support.pack_bench import BATCH, PackBench
 from tests.support.scripted import EPOCH
 
 pytestmark = pytest.mark.virtual_time
@@ -429,3 +430,42 @@ async def test_a_repair_leaves_an_item_that_has_been_collected_since_the_compari
     )
     assert [difference.fixed for difference in repaired] == [False]
     assert await bench.item("a.csv") == item
+
+
+async def test_a_pack_whose_import_is_further_than_the_ledger_says_is_named_without_its_files_and_repaired() -> None:
+    bench = PackBench()
+    pack = await bench.sent_pack("SUCCESSFUL")
+    (found,) = await recovery.differences(bench.ledger, bench.vendor, BATCH)
+    assert found == Difference(
+        source=None,
+        pack="p",
+        import_id=pack.bound_id,
+        kind=DifferenceKind.STATUS,
+        detail="a pack of 3 files: the ledger says processing, the vendor SUCCESSFUL",
+    )
+    (repaired,) = await recovery.repair([found], bench.ledger, bench.vendor, BATCH, bench.transitions)
+    assert repaired.fixed
+    current = await bench.ledger.item(pack.batch_id, "p")
+    assert current is not None
+    assert current.state is ItemState.SUCCEEDED
+    assert {one.state for one in await bench.members()} == {ItemState.PACKED}
+
+
+async def test_a_pack_whose_import_is_gone_is_missing() -> None:
+    bench = PackBench()
+    pack = await bench.sent_pack("RUNNING")
+    del bench.vendor.imports[pack.bound_id]
+    (found,) = await recovery.differences(bench.ledger, bench.vendor, BATCH)
+    assert (found.kind, found.pack, found.source) == (DifferenceKind.MISSING, "p", None)
+
+
+async def test_a_dissolved_pack_whose_review_was_finished_is_a_risk_of_duplicates() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+    remote = bench.vendor.imports[pack.bound_id]
+    await bench.ends.end_review(pack)
+    assert await recovery.differences(bench.ledger, bench.vendor, BATCH) == []
+    bench.vendor.imports[remote.import_id] = replace(remote, status="SUCCESSFUL")
+    (found,) = await recovery.differences(bench.ledger, bench.vendor, BATCH)
+    assert (found.kind, found.pack) == (DifferenceKind.DUPLICATE_RISK, "p")
+    assert found.detail.endswith("but is SUCCESSFUL")

@@ -8,12 +8,21 @@ from itertools import pairwise
 import pytest
 
 from runner.config.options import RunOptions
-from runner.errors import FileUnavailable, ImportNotFound, ResultInvalid, ResultTooLarge, SinkFailed, Unavailable
+from runner.errors import (
+    FileUnavailable,
+    ImportNotFound,
+    PackUnaccounted,
+    ResultInvalid,
+    ResultTooLarge,
+    SinkFailed,
+    Unavailable,
+)
 from runner.events import Notice, ignore
 from runner.local.deferrals import still_deferred
 from runner.local.redrive import Redrive
 from runner.models import CreateRequest, Deferral, Deferrals, Item, ItemState
 from runner.protocols import ImportsApi, Place, Prepared, SavedResult
+from runner.stages.collect import Unusable
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -36,6 +45,19 @@ async def test_what_is_no_result_fails_the_item_after_its_attempts() -> None:
     bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
     await bench.run()
     assert (await bench.item("a.csv")).error_code == "result_invalid"
+
+
+async def test_a_result_that_did_not_add_up_once_is_told_of_though_later_downloads_of_it_were_cut() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    lost = PackUnaccounted("rows_missing", "a row is lost")
+    bench.vendor.get_script.extend([ResultInvalid("cut"), lost, ResultInvalid("cut again")])
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.error_code, item.error_message) == ("pack_unaccounted", "a row is lost")
+
+
+def test_an_unusable_result_says_what_was_found_last() -> None:
+    assert str(Unusable([ResultInvalid("first"), ResultInvalid("last")])) == "last"
 
 
 async def test_a_result_that_is_too_large_is_downloaded_once_and_its_item_is_held_and_names_the_setting() -> None:

@@ -224,6 +224,17 @@ async def test_an_item_that_no_create_took_is_not_created_and_one_that_a_stop_ke
     ]
 
 
+@pytest.mark.parametrize(
+    ("size", "most", "is_apart"), [(4, 3, True), (4, 4, False), (4, None, False), (None, 0, False), (1, 0, True)]
+)
+async def test_a_file_is_uploaded_apart_if_it_is_larger_than_what_is_uploaded_together_with_a_create(
+    size: int | None, most: int | None, *, is_apart: bool
+) -> None:
+    submitting = Submitting(Bench(FILES, options=RunOptions(upload_apart_bytes=most)))
+    item = Item(batch_id=BATCH_ID, source="a.csv", size_bytes=size)
+    assert submitting.stages.submitter.is_apart(item) is is_apart
+
+
 async def test_while_the_outcome_of_a_json_create_is_unknown_files_and_other_schemas_go_on() -> None:
     routes = Routes([Route(name="c", match="c.json", schema_id="s2"), Route(name="r", schema_id="s1")])
     bench = Bench({**JSON, **FILES}, routes=routes)
