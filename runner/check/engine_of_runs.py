@@ -44,14 +44,14 @@ class EngineOfRuns:
 
     def packing(self, spec: RunSpec) -> PackingSetup:
         """Return how a run packs its files. Raises ConfigError."""
-        if spec.pack is None:
+        if not spec.packs:
             return PackingSetup(ignored=frozenset(spec.ignored_packs))
         if self._resources.ledger_is_shared:
-            raise ConfigError("--pack needs a ledger that is a file", hint="leave out --pack, or set --ledger FILE")
+            raise ConfigError("packing needs a ledger that is a file", hint="set --ledger FILE, or give --pack off")
         if not self._resources.settings.filename_tag:
             raise ConfigError(
-                "--pack needs the tags in filenames, by which a pack is found after a lost response",
-                hint="leave out --no-filename-tag, or --pack",
+                "packing needs the tags in filenames, by which a pack is found after a lost response",
+                hint="leave out --no-filename-tag, or give --pack off",
             )
         from runner.check.packing import packing_setup  # noqa: PLC0415 - as above
 
@@ -59,14 +59,14 @@ class EngineOfRuns:
         if engine.missing:
             packages = ", ".join(package for package, _ in engine.missing)
             raise ConfigError(
-                f"--pack predicts the import of each file, for which these packages are missing: {packages}",
-                hint="pip install 'dromo-bulkhead[sandbox]'",
+                f"packing predicts the import of each file, for which these packages are missing: {packages}",
+                hint="pip install 'dromo-bulkhead[sandbox]', or give --pack off",
             )
         return packing_setup(self._resources, spec, engine)
 
     def packer(self, spec: RunSpec, source: Source, ledger: Ledger | None) -> PackPlanner | None:
-        """Return what plans the packs of a run before it begins, None without `--pack`. Raises ConfigError."""
-        if spec.pack is None:
+        """Return what plans the packs of a run before it begins, None if it makes none. Raises ConfigError."""
+        if not spec.packs:
             return None
         from runner.check.setup import schemas_of_the_vendor  # noqa: PLC0415 - as above
 

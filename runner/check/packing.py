@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.check.schemas import BoundRoute, bind_routes
 from runner.check.setup import schemas_of_the_vendor
 from runner.packing.canary import PredictedImport, PredictImport
-from runner.packing.planner import PackLimits
 from runner.stages.packing_setup import PackingSetup
 
 if TYPE_CHECKING:
@@ -28,9 +26,12 @@ _T = TypeVar("_T")
 def packing_setup(resources: Resources, spec: RunSpec, engine: Engine) -> PackingSetup:
     """Return how a run packs its files; the schemas of its routes are read for the first file."""
     predictions = _Predictions(resources, spec, engine)
-    limits = PackLimits() if spec.pack is None else replace(PackLimits(), members=spec.pack)
-    ignored = frozenset(spec.ignored_packs)
-    return PackingSetup(ignored=ignored, limits=limits, predict=predictions.of, in_engine=predictions.in_engine)
+    return PackingSetup(
+        ignored=frozenset(spec.ignored_packs),
+        members_of=spec.pack_limit,
+        predict=predictions.of,
+        in_engine=predictions.in_engine,
+    )
 
 
 class _Predictions:

@@ -85,7 +85,8 @@ class Selection(Arguments):
     def spec(self, loaded: "LoadedSettings", *, source: str | None = None) -> "RunSpec":
         """Return what to run; `source` replaces the argument. Raises ConfigError, SourceNotFound."""
         from runner.config.routes import Routes
-        from runner.config.run_spec import RunSpec, pack_of
+        from runner.config.run_spec import RunSpec
+        from runner.config.units import pack_option
         from runner.sources import source_spec
 
         settings = loaded.settings
@@ -110,7 +111,7 @@ class Selection(Arguments):
             retry_failed=self.retry_failed,
             fail_if_empty=self.fail_if_empty,
             check=self.check,
-            pack=pack_of(self.pack),
+            pack=pack_option(self.pack),
             ignored_packs=tuple(self.ignore_pack or ()),
         )
 

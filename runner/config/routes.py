@@ -17,6 +17,7 @@ from runner import identity
 from runner.config.encodings import encoding_of
 from runner.config.origins import FILES, WORKING_DIRECTORY, notification_addresses
 from runner.config.settings import Settings
+from runner.config.units import PACKING_PAGE, parse_pack_size
 from runner.errors import ConfigError, ItemRejected
 from runner.formatting import shown
 from runner.globs import Globs
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "bulkhead.toml"
 NO_ROUTE = ItemRejected("no_route", "no route matches this file")
-_KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode", "encoding")
+_KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode", "encoding", "pack")
 _USER_KEYS = ("id", "name", "email", "companyId", "companyName")
 _FILE_KEYS = ("fields", "settings", "hooks")
 
@@ -40,7 +41,8 @@ class Route:
 
     With `schema_id`, `settings` and `hooks` override those of the saved schema; with `fields` they are the
     schema's own. `user` becomes `import_metadata.user` and has at least an `id`. Text files are in `encoding`, by its
-    name in Python, and are sent as UTF-8; without one, they are sent as they are.
+    name in Python, and are sent as UTF-8; without one, they are sent as they are. `pack` is how many of its files a
+    pack has at most, 0 for none; None leaves it to the run.
     """
 
     name: str
@@ -51,12 +53,13 @@ class Route:
     hooks: dict[str, Any] | None = None
     user: dict[str, Any] | None = None
     encoding: str | None = None
+    pack: int | None = None
 
     @cached_property
     def binding(self) -> str:
         """16 hex digits that change with all of a create but the data, and with how the data is read.
 
-        The route's name and glob do not count.
+        The route's name, glob, and packs do not count.
         """
         return identity.binding(self._parts())
 
@@ -86,7 +89,8 @@ class Route:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object that needs no other file."""
-        return {"name": self.name, "match": self.match, **self._parts()}
+        pack = {} if self.pack is None else {"pack": self.pack}
+        return {"name": self.name, "match": self.match, **self._parts(), **pack}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Route:
@@ -268,7 +272,14 @@ class _Parser:
             hooks=self._object(raw.get("hooks", inline.get("hooks")), key="hooks"),
             user=self._user(raw.get("user")),
             encoding=self._encoding(raw.get("encoding")),
+            pack=self._pack(raw.get("pack")),
         )
+
+    def _pack(self, value: object) -> int | None:
+        try:
+            return None if value is None else parse_pack_size(value)
+        except ValueError as error:
+            raise self.error(f"pack: {error}", hint=PACKING_PAGE) from None
 
     def _encoding(self, value: object) -> str | None:
         try:

@@ -7,26 +7,9 @@ from typing import Any, Literal
 
 import orjson
 
-from runner.config.routes import Routes
+from runner.config.routes import Route, Routes
 from runner.errors import ConfigError
 from runner.sources import SourceSpec
-
-PACKED_MOST = 1000
-"""Files in a pack, at most (choice)."""
-
-
-def pack_of(text: str | None) -> int | None:
-    """Return how many files a pack has at most, from `auto`, `off`, or a number; None for none. Raises ConfigError."""
-    if text in (None, "off"):
-        return None
-    if text == "auto":
-        return PACKED_MOST
-    if text is not None and text.isascii() and text.isdigit() and 2 <= int(text) <= PACKED_MOST:
-        return int(text)
-    raise ConfigError(
-        f"--pack {text}: give auto, off, or a number of files from 2 to {PACKED_MOST:,}",
-        hint="docs/packing.md says what is packed",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +17,10 @@ class RunSpec:
     """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
 
     `again`, `retry_failed`, and `json_is_new` as in `RunOptions`. With `check` each file is judged before its first
-    create, as `runner.check.Gate` says. With `pack`, up to so many small files
-    travel together in one import; a person has looked at the packs with the tags `ignored_packs`, which this ledger
-    does not know. `driver` is what processes the batch: a runner, or the functions of a stack.
-    `earlier_routes` are those of items that were added before `routes` took effect.
+    create, as `runner.check.Gate` says. With `pack`, up to so many small files travel together in one import, where
+    their route does not say another number; with 0, none do, whatever routes say. A person has looked at the packs with
+    the tags `ignored_packs`, which this ledger does not know. `driver` is what processes the batch: a runner, or the
+    functions of a stack. `earlier_routes` are those of items that were added before `routes` took effect.
     """
 
     source: SourceSpec
@@ -52,6 +35,17 @@ class RunSpec:
     ignored_packs: tuple[str, ...] = ()
     driver: Literal["runner", "stack"] = "runner"
     earlier_routes: Routes = field(default_factory=lambda: Routes([]))
+
+    @property
+    def packs(self) -> bool:
+        """Return whether files of some route travel together."""
+        return any(self.pack_limit(route) for route in self.routes.routes)
+
+    def pack_limit(self, route: Route) -> int:
+        """Return how many files of a route a pack has at most, 0 for none."""
+        if self.pack == 0 or route.pack is None:
+            return self.pack or 0
+        return route.pack
 
     def to_json(self) -> str:
         raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}

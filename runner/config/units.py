@@ -1,4 +1,4 @@
-"""Units: rates, durations, byte sizes, and failure limits as people write them."""
+"""Units: rates, durations, byte sizes, failure limits, and sizes of packs as people write them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from runner.config.options import FailureLimit, RowLossLimit
+from runner.errors import ConfigError
 from runner.permissions import Permissions
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -21,6 +22,11 @@ _LARGEST_BYTES = 2.0**63
 _MOST_CALLS = 1_000_000
 _MOST_CREATES_PER_MINUTE = 100_000
 _LONGEST_S = 10 * 365 * 86400.0
+
+PACKED_MOST = 1000
+"""Files in a pack, at most (choice)."""
+
+PACKING_PAGE = "docs/packing.md says what is packed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +143,23 @@ def parse_permissions(text: str) -> Permissions:
     if mode & 0o600 != 0o600 or mode & ~0o666:
         raise ValueError('write the mode of files as digits in quotes, such as "0600", "0640", or "0660"')
     return Permissions(mode)
+
+
+def parse_pack_size(value: object) -> int:
+    """Return how many files a pack has at most, from `auto`, `off`, or a number; 0 for none. Raises ValueError."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if text == "off":
+        return 0
+    if text == "auto":
+        return PACKED_MOST
+    if text.isascii() and text.isdigit() and 2 <= int(text[:9]) <= PACKED_MOST:
+        return int(text)
+    raise ValueError(f"give auto, off, or a number of files from 2 to {PACKED_MOST:,}")
+
+
+def pack_option(text: str | None) -> int | None:
+    """Return what `--pack` says, None without it. Raises ConfigError."""
+    try:
+        return None if text is None else parse_pack_size(text)
+    except ValueError as error:
+        raise ConfigError(f"--pack {text}: {error}", hint=PACKING_PAGE) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -41,6 +41,7 @@ class Candidate:
 
     Files with the same `route`, `binding`, `header` (any text that is the same for the same parsed header, such as
     `header_digest`), and `date_order` can travel together. `size_bytes` and `unique_keys` are those of its `Member`.
+    `members` is how many its route allows in a pack, where they are fewer than the limits do.
     """
 
     tag: str
@@ -51,6 +52,7 @@ class Candidate:
     row_count: int
     size_bytes: int
     unique_keys: bytes = b""
+    members: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +158,7 @@ class _Planner:
 
     def _ends_behind(self, pack: _Open, candidate: Candidate) -> bool:
         """Return whether a pack ends behind the member that it just got."""
-        limits, count = self._limits, len(pack.tags)
+        limits, count = _limits_of(candidate, self._limits), len(pack.tags)
         if count >= limits.members or (count >= limits.canary_members and self._is_untried(candidate.binding)):
             return True
         fill = pack.fill(limits)
@@ -181,6 +183,12 @@ class _Planner:
             size_bytes=pack.size_bytes,
             is_canary=is_canary,
         )
+
+
+def _limits_of(candidate: Candidate, limits: PackLimits) -> PackLimits:
+    if candidate.members is None:
+        return limits
+    return replace(limits, members=min(candidate.members, limits.members))
 
 
 def _split(keys: bytes) -> set[bytes]:

@@ -137,7 +137,7 @@ class PackPlanner:
         That is so for files that cannot be read, and for those whose content has been sent before.
         """
         route = self._routes.for_version(item.source, item.version)
-        rules = await self._rules.of(route) if route is not None else None
+        rules = await self._rules_of(route) if route is not None else None
         if route is None or rules is None or isinstance(rules, Refusal):
             return rules if isinstance(rules, Refusal) else None
         if (item.size_bytes or 0) > MEMBER_BYTES_MAX:
@@ -165,6 +165,7 @@ class PackPlanner:
             row_count=member.row_count,
             size_bytes=member.size_bytes,
             unique_keys=member.unique_keys,
+            members=self._members_of(route),
         )
         return candidate, PlannedFile(item.source, prepared.fingerprint, member.row_count, member.marker)
 
@@ -176,6 +177,12 @@ class PackPlanner:
         ruling = await self._earlier.of_content(content, own=item)
         is_there = self._orphans is not None and await self._orphans.match(ruling.tag, route.schema_id) is not None
         return None if is_there or ruling.finding is not None else ruling.tag
+
+    def _members_of(self, route: Route) -> int | None:
+        return self._setup.members_of(route) if self._setup.members_of is not None else None
+
+    async def _rules_of(self, route: Route) -> PackRules | Refusal:
+        return Refusal("route_off") if self._members_of(route) == 0 else await self._rules.of(route)
 
     async def _predict_of(self, binding: str) -> PredictImport:
         if binding not in self._predict:

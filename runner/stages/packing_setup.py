@@ -43,6 +43,8 @@ class PackingSetup:
     ignored: frozenset[str] = frozenset()
     """Tags of packs that no ledger here knows, and that a person has looked at."""
     limits: PackLimits = field(default_factory=PackLimits)
+    members_of: Callable[[Route], int] | None = None
+    """Returns how many files of a route a pack has at most, 0 for none; without it, `limits` say so."""
     predict: Callable[[str], Awaitable[PredictImport]] | None = None
     in_engine: InEngine = field(default_factory=lambda: _here)
 

@@ -49,6 +49,25 @@ def test_packed_files_have_the_results_that_they_have_alone(
     assert len(mine.command("batches", "--json").expect(0).document) == 1
 
 
+def test_routes_say_which_files_travel_together(work: Callable[..., Workspace], sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    files = mine.fill(12)
+    for name, content in files.items():
+        mine.add(f"alone/{name}", content.replace(b"example", b"alone"))
+    config = mine.home / "routes.toml"
+    config.write_text(
+        '[[routes]]\nmatch = "alone/**"\nschema_id = "customers"\npack = "off"\n'
+        '[[routes]]\nmatch = "**"\nschema_id = "customers"\npack = 6\n'
+    )
+    routes = ("inbox", "--config", str(config))
+    plan = mine.command("plan", *routes).expect(0)
+    assert "12 files in 3 packs, 12 alone: 15 creates" in plan.text
+    assert "12 alone: The route says that its files are not packed." in plan.text
+    mine.command("run", *routes, *PACE, "--out", "out").expect(0)
+    together = {name: "pack_id" in line and line["pack_id"] is not None for name, line in mine.manifest().items()}
+    assert together == {**dict.fromkeys(files, True), **dict.fromkeys((f"alone/{name}" for name in files), False)}
+
+
 def test_an_unchanged_inbox_is_skipped_and_a_changed_file_is_sent(
     work: Callable[..., Workspace], sandbox: SandboxVendor
 ) -> None:

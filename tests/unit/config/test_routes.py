@@ -282,3 +282,23 @@ class TestEncodings:
 
         assert found() == ["cp1250", "cp1251"]
         assert found(encoding="latin-1") == ["iso8859-1", "iso8859-1"]
+
+
+class TestPacks:
+    TEXT = '[[routes]]\nmatch = "**"\nschema_id = "s"\npack = {}\n'
+
+    @pytest.mark.parametrize(("value", "most"), [('"auto"', 1000), ('"off"', 0), ("40", 40), ('"40"', 40)])
+    def test_a_route_says_how_many_of_its_files_travel_together(self, tmp_path: Path, value: str, most: int) -> None:
+        (route,) = load(self.TEXT.format(value), tmp_path).routes
+        assert route.pack == most
+        assert Routes.from_json(Routes([route]).to_json()).routes == (route,)
+
+    def test_files_are_not_sent_again_because_their_route_packs_them(self) -> None:
+        plain = Route(name="r", schema_id="s")
+        assert replace(plain, pack=40).binding == plain.binding
+        assert "pack" not in plain.to_json()
+
+    @pytest.mark.parametrize("value", ["1", "1001", "-3", "true", '""', '"many"', "[2]", "10000000000000", "2.5"])
+    def test_what_is_no_number_of_files_is_refused(self, tmp_path: Path, value: str) -> None:
+        with pytest.raises(ConfigError, match="route 1: pack: give auto, off, or a number of files from 2 to 1,000"):
+            load(self.TEXT.format(value), tmp_path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
-from runner.config.routes import Routes
+from runner.config.routes import Route, Routes
 from runner.config.run_spec import RunSpec
+from runner.config.units import pack_option
 from runner.errors import ConfigError
 from runner.sources import source_spec
 
@@ -29,3 +32,30 @@ def test_a_record_with_another_form_is_refused_with_a_sentence(key: str, value: 
 def test_a_record_that_is_no_record_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match=r"the batch's record of its options cannot be read"):
         RunSpec.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("option", "of_route", "most"),
+    [
+        (None, None, 0),
+        (None, 40, 40),
+        (None, 0, 0),
+        ("auto", None, 1000),
+        ("auto", 40, 40),
+        ("7", 0, 0),
+        ("off", 40, 0),
+        ("off", None, 0),
+    ],
+)
+def test_the_number_of_a_route_replaces_that_of_the_run_unless_the_run_packs_nothing(
+    option: str | None, of_route: int | None, most: int
+) -> None:
+    route = Route(name="r", schema_id="s", pack=of_route)
+    spec = replace(SPEC, routes=Routes([route]), pack=pack_option(option))
+    kept = RunSpec.from_json(spec.to_json())
+    assert (kept.pack_limit(route), kept.packs) == (most, most > 0)
+
+
+def test_an_option_that_is_no_number_of_files_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--pack 1: give auto, off, or a number of files from 2 to 1,000"):
+        pack_option("1")

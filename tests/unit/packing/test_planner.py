@@ -113,6 +113,13 @@ def test_a_file_whose_unique_value_is_taken_is_alone_and_the_next_pack_begins_af
     assert [(one.tag, one.refusal.code) for one in alone] == [(names[2], "unique_shared"), (names[5], "unique_shared")]
 
 
+def test_a_pack_has_no_more_files_than_their_route_allows() -> None:
+    packs, _ = planned((candidate(tag, members=4) for tag in tags(12)), PackLimits(members=6, cut_from=1.0))
+    assert [len(pack.tags) for pack in packs] == [4, 4, 4]
+    packs, _ = planned((candidate(tag, members=9) for tag in tags(12)), PackLimits(members=6, cut_from=1.0))
+    assert [len(pack.tags) for pack in packs] == [6, 6]
+
+
 def test_the_first_pack_of_a_binding_that_is_not_proven_is_a_canary() -> None:
     packs, _ = planned((candidate(tag) for tag in tags(2_000)), proven=frozenset())
     assert [pack.is_canary for pack in packs] == [True] + [False] * (len(packs) - 1)
