@@ -211,7 +211,7 @@ class Sink(Protocol):
         ...
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store one document, such as `manifest.jsonl`, atomically; returns its path or url.
+        """Store one document, such as `manifest.jsonl` or one in a folder, durably and atomically; returns its place.
 
         Raises as `save_result`.
         """

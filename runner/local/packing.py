@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runner.local.feeder import Feeder, InFlight
     from runner.models import Batch, Item
     from runner.packing.planner import PlannedPack
+    from runner.stages.lost_packs import LostPack
     from runner.stages.pack_ends import PackEnd
     from runner.stages.pack_planning import PackPlan
     from runner.stages.packs import Packs
@@ -97,9 +98,9 @@ class Packing:
         return item.source in self._planned
 
     async def start(self, discovered: asyncio.Event, *, skip: Callable[[Item], bool]) -> None:
-        """Plan packs before anything is fed, once everything is listed. Raises LedgerError."""
+        """See to packs before anything is fed, once everything is listed. Raises LedgerError."""
         await self.settle_dissolved()
-        if self._packs.can_plan:
+        if await self._must_see_all():
             await discovered.wait()
         while not self._stop.requested:
             try:
@@ -120,13 +121,15 @@ class Packing:
             await self._packs.dissolved.settle()
 
     async def _begin(self, *, skip: Callable[[Item], bool]) -> None:
-        """Continue with the packs of an earlier run, then plan new ones.
+        """Continue with the packs of an earlier run, adopt those of a lost ledger, then plan new ones.
 
         Raises LedgerError, TransientError, AuthRefused; ForeignImports if a pack of this source was sent by a run whose
-        ledger is not this one, and no pack of this run is the same.
+        ledger is not this one, nothing tells its files, and no pack of this run is the same.
         """
-        self._lost = await self._packs.lost.found()
+        lost = await self._packs.lost.found()
+        self._lost = {tag: one.refusal() for tag, one in lost.items() if one.has_data}
         await self._recover()
+        await self._adopt({tag: one for tag, one in lost.items() if tag not in self._made})
         plan = None
         if self._packs.can_plan:
             plan = await self._packs.planner.plan(self._queued(skip), proven=await self._proven())
@@ -142,6 +145,12 @@ class Packing:
                 self._emit(Notice(code="packing", message=_plan_sentence(plan)))
                 self._tell()
         self._is_planned.set()
+
+    async def _adopt(self, lost: dict[str, LostPack]) -> None:
+        adoption = await self._packs.adopter.adopt(lost)
+        self._lost = {tag: why for tag, why in self._lost.items() if tag not in lost} | adoption.unknown
+        for pack in adoption.packs:
+            await self._continue(pack)
 
     async def run(self) -> None:
         """Make the planned packs, those of a schema once its canary has shown that packing works. Cancel it to stop."""
@@ -188,6 +197,10 @@ class Packing:
 
     def _tag_of(self, planned: PlannedPack) -> str:
         return self._packs.maker.tag_of(planned.tags, planned.binding)
+
+    async def _must_see_all(self) -> bool:
+        """Return whether everything must be listed before anything is fed."""
+        return self._packs.can_plan or bool(await self._packs.lost.found())
 
     @property
     def submitter(self) -> Submitter:
@@ -287,9 +300,13 @@ class Packing:
             after = (page[-1].rank, page[-1].source)
 
     async def _proven(self) -> set[str]:
-        """Return the bindings of which this batch has a pack whose result was as predicted."""
+        """Return the bindings of which this batch has a pack whose result was as predicted.
+
+        Of the packs of a lost ledger, only a canary is one.
+        """
         collected = self._ledger.items(self._packs.batch_id, states={_S.COLLECTED})
-        return {PackRecipe.of(pack).binding async for pack in collected if pack.error_code is None}
+        recipes = [PackRecipe.of(pack) async for pack in collected if pack.error_code is None]
+        return {recipe.binding for recipe in recipes if recipe.is_canary or not recipe.is_adopted}
 
 
 def _plan_sentence(plan: PackPlan) -> str:

@@ -18,7 +18,7 @@ from runner.errors import BulkheadError, ConfigError, FileUnavailable, SinkFaile
 from runner.folders import open_below, open_folder, open_root, open_way
 from runner.protocols import Occupant, SavedResult
 from runner.sinks.result_array import Chunks, ResultArray
-from runner.sinks.result_path import RESULTS, is_plain, result_path
+from runner.sinks.result_path import RESULTS, is_document, result_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,7 +34,7 @@ LOCK_WAIT_S = 60.0
 LOCK_PAUSE_S = 0.05
 """How long a result waits for others that choose their places: they take milliseconds (choice)."""
 
-_DOCUMENT_BYTES = 64 << 10
+_DOCUMENT_BYTES = 16 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})
@@ -107,12 +107,12 @@ class LocalSink:
         return await self._run(partial(_has, self._root / path))
 
     async def read(self, name: str) -> bytes | None:
-        """Return a document of at most 64 KiB, without following a link. Raises SinkFailed, FileUnavailable."""
+        """Return a document of at most 16 MiB, without following a link. Raises SinkFailed, FileUnavailable."""
         return await self._run(partial(_read, self._root, name))
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store one document and return its path. Raises ConfigError if `name` is not a plain file name."""
-        if not is_plain(name):
+        """Store one document and return its path. Raises ConfigError for another name than `is_document` takes."""
+        if not is_document(name):
             raise ConfigError(f"{name!r} is not a plain file name")
         await self._store(_Draft(self._root, name, modes=self._modes), chunks)
         return str(self._root / name)
@@ -431,10 +431,16 @@ def _has(place: Path) -> bool:
 
 
 def _read(root: Path, name: str) -> bytes | None:
+    *folders, last = name.split("/")
     try:
-        descriptor = os.open(root / name, _OLD_FILE)
+        folder = open_way(root, folders)
         try:
-            return os.read(descriptor, _DOCUMENT_BYTES)
+            descriptor = os.open(last, _OLD_FILE, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(_DOCUMENT_BYTES)
         finally:
             os.close(descriptor)
     except FileNotFoundError:

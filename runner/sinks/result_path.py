@@ -62,6 +62,11 @@ def is_plain(name: str) -> bool:
     return "/" not in name and _made_safe(name) == name
 
 
+def is_document(name: str) -> bool:
+    """Return whether a document can have this name: a plain file name, or one in a folder with a plain name."""
+    return name.count("/") <= 1 and all(map(is_plain, name.split("/")))
+
+
 def _below_results(source: str, *, distinct: bool) -> str:
     parts = source.split("/")
     prefixes = ["/".join(parts[: number + 1]) for number in range(len(parts))]

@@ -16,7 +16,7 @@ from runner.errors import BulkheadError, ConfigError, FileUnavailable, SinkFaile
 from runner.protocols import Occupant, SavedResult
 from runner.retry import READ_ATTEMPTS, repeat_read
 from runner.sinks.result_array import Chunks, ResultArray
-from runner.sinks.result_path import MAX_PATH_BYTES, is_plain, result_path
+from runner.sinks.result_path import MAX_PATH_BYTES, is_document, result_path
 
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Client
@@ -106,8 +106,8 @@ class S3Sink:
         return b"".join([chunk async for chunk in self._content(name)])
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store one document and return its url. Raises ConfigError if `name` is not a plain file name."""
-        if not is_plain(name):
+        """Store one document and return its url. Raises ConfigError for another name than `is_document` takes."""
+        if not is_document(name):
             raise ConfigError(f"{name!r} is not a plain file name")
         await self._store(name, chunks)
         return str(self._root.below(name))

@@ -5,28 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.dromo.listing import imports_since
-from runner.errors import ForeignImports
-from runner.formatting import counted
 from runner.models import ImportStatus, RemoteImport, tag_of
-from runner.packing.body import PackName
 from runner.stages.shared_lists import SharedLists
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from runner.dromo.clock import VendorTime
-    from runner.ledger.protocol import ImportIndex, PackLedger
+    from runner.ledger.protocol import ImportIndex
     from runner.protocols import ImportsApi
 
 _CHUNK = 500
 
 FRESH_LEDGER_PAGES = 50
 """Pages of 1,000 imports that are searched for own imports if the ledger knows none yet."""
-
-
-_WITHOUT_DATA = frozenset({ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED})
-"""Statuses of imports that have brought in nothing."""
 
 
 class Orphans:
@@ -95,38 +88,3 @@ async def _by_tag(imports: AsyncIterator[RemoteImport]) -> dict[str, dict[str, R
         if tag := tag_of(remote.original_filename):
             found.setdefault(tag, {})[remote.import_id] = remote
     return found
-
-
-class LostPacks:
-    """Packs of this source at the vendor that the ledger does not know: nobody knows which files were in them.
-
-    `source` is as in `PackName`; packs with a tag in `ignored` are passed over."""
-
-    def __init__(self, ledger: PackLedger, *, source: str, ignored: Collection[str]) -> None:
-        self._ledger = ledger
-        self._source = source
-        self._ignored = ignored
-
-    async def found(self) -> dict[str, ForeignImports]:
-        """Return, by its tag, what to say of each pack of this source that has data and no owner."""
-        packs = await self._ledger.orphans_named(PackName.START)
-        owned = await self._ledger.owners(orphan.import_id for orphan in packs)
-        named = [(PackName.parse(orphan.original_filename), orphan) for orphan in packs]
-        return {
-            name.tag: _refusal(name, orphan)
-            for name, orphan in named
-            if name is not None and orphan.import_id not in owned and self._is_lost(name, orphan)
-        }
-
-    def _is_lost(self, name: PackName, orphan: RemoteImport) -> bool:
-        is_of_source = name.source == self._source and name.tag not in self._ignored
-        return is_of_source and orphan.status not in _WITHOUT_DATA
-
-
-def _refusal(name: PackName, orphan: RemoteImport) -> ForeignImports:
-    return ForeignImports(
-        f"import {orphan.import_id} is a pack of {counted(name.file_count, 'file')} of this source that is not in this "
-        "ledger: nobody knows which files were in it",
-        hint="name the ledger that has it with --ledger; or look at the import in the dashboard, and if its rows may "
-        f"be there twice, run again with --ignore-pack {name.tag}",
-    )

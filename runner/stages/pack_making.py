@@ -104,7 +104,7 @@ class PackMaker:
         pack = self._pack(members, recipe, route)
         if await self._ledger.item(self.batch_id, pack.source) is not None:
             return None
-        await self._start()
+        await self.start()
         starts = accumulate((member.row_count for member in members[:-1]), initial=1)
         moves = [_join(member, pack, row, share_tag=self._again) for member, row in zip(members, starts, strict=True)]
         try:
@@ -116,7 +116,8 @@ class PackMaker:
     def _pack(self, members: Sequence[NewMember], recipe: PackRecipe, route: Route) -> Item:
         tag = self.tag_of((member.tag for member in members), recipe.binding)
         name = PackName(len(members), tag, identity.short(self._batch.source_uri))
-        recipe = replace(recipe, members=tuple((member.tag, member.row_count) for member in members))
+        listed = tuple((member.tag, member.row_count) for member in members)
+        recipe = replace(recipe, members=listed, is_adopted=False)
         return Item(
             batch_id=self.batch_id,
             source=tag,
@@ -126,7 +127,7 @@ class PackMaker:
             original_filename=str(name),
         )
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
         """Record the batch of the packs with the first one."""
         if await self._ledger.batch(self.batch_id) is None:
             batch = self._batch

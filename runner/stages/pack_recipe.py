@@ -26,7 +26,8 @@ class PackRecipe:
 
     `is_canary`: its result is compared with what is predicted for each member. `members`: the tag and the number of
     rows of each, in their order; packs of earlier versions have none. `instead_of` is the source of the pack whose
-    members are sent with this one instead.
+    members are sent with this one instead. `is_adopted`: a ledger that is lost has sent it, and not all of its members
+    need be items of this one.
     """
 
     binding: str
@@ -36,11 +37,12 @@ class PackRecipe:
     is_canary: bool = False
     members: tuple[tuple[str, int], ...] = ()
     instead_of: str = ""
+    is_adopted: bool = False
 
     @property
     def text(self) -> str:
         """Return the recipe as JSON text."""
-        parts = {
+        parts: dict[str, object] = {
             "binding": self.binding,
             "marker": self.column.name,
             "is_field": self.column.is_field,
@@ -50,6 +52,7 @@ class PackRecipe:
             "members": self.members,
             "instead_of": self.instead_of,
         }
+        parts |= {"is_adopted": True} if self.is_adopted else {}
         return orjson.dumps(parts).decode()
 
     @classmethod

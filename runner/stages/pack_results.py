@@ -159,7 +159,8 @@ class PackCollector:
                 return f"{member.source} changed, so its part of the pack could not be compared"
             files[member.tag or ""] = (await whole(prepared.body), member.source)
         predict_one = await predict(recipe.binding)
-        found = await self._setup.in_engine(partial(differences, result.members, files, predict_one))
+        own = [each for each in result.members if each.tag in files]
+        found = await self._setup.in_engine(partial(differences, own, files, predict_one))
         for each in found:
             message = f"{files[each.tag][1]}: {each.sentence}; packing of route {route.name if route else ''} stops"
             self._emit(Notice(code=PACK_DIFFERS, message=message))

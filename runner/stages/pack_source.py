@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runner.models import Item
     from runner.packing.rules import PackRules
     from runner.protocols import Body, Source
+    from runner.stages.pack_lists import PackLists
 
     RulesOf = Callable[[Route], Awaitable[PackRules | Refusal]]
 
@@ -33,14 +34,20 @@ MEMBER_CHANGED = "member_changed"
 class PackSource:
     """An InputReader of packs."""
 
-    def __init__(self, ledger: PackLedger, files: Source, routes: Routes, rules_of: RulesOf) -> None:
+    def __init__(
+        self, ledger: PackLedger, files: Source, routes: Routes, rules_of: RulesOf, *, lists: PackLists
+    ) -> None:
         self._ledger = ledger
         self._files = files
         self._routes = routes
         self._rules_of = rules_of
+        self._lists = lists
 
     async def prepare(self, item: Item) -> Prepared:
-        """Build the body of a pack in memory. Raises ItemRejected if a member changed, and as `Source.prepare`."""
+        """Build the body of a pack in memory, and write its list, so that nothing is sent without one.
+
+        Raises ItemRejected if a member changed, as `Source.prepare`, and as `Sink.write`.
+        """
         recipe = PackRecipe.of(item)
         route = recipe.member_route(self._routes)
         if route is None:
@@ -49,6 +56,8 @@ class PackSource:
         if isinstance(rules, Refusal):
             raise ItemRejected(MEMBER_CHANGED, rules.sentence)
         members = await self._ledger.members(batch_of_members(item.batch_id), item.source)
+        if recipe.members and [member.tag for member in members] != [tag for tag, _ in recipe.members]:
+            raise ItemRejected(MEMBER_CHANGED, "files of the pack have changed since it was made")
         body = PackBody([(member.tag or "", await self._read(member, route, rules)) for member in members])
         if (body.marker, rules.keeps_unmapped, rules.behavior) != (
             recipe.column,
@@ -56,11 +65,13 @@ class PackSource:
             recipe.behavior,
         ):
             raise ItemRejected(MEMBER_CHANGED, "the schema of its files has changed")
+        fingerprint = f"sha256:{hashlib.sha256(body.content).hexdigest()}"
+        await self._lists.keep(item, members, fingerprint=fingerprint)
         return Prepared(
             uri=f"{self._files.uri}#pack-{item.source}",
             size_bytes=body.size_bytes,
             version=item.version,
-            fingerprint=f"sha256:{hashlib.sha256(body.content).hexdigest()}",
+            fingerprint=fingerprint,
             body=body,
         )
 

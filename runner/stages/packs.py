@@ -9,8 +9,10 @@ from runner import identity
 from runner.models import batch_of_packs
 from runner.stages.dissolved_packs import DissolvedPacks
 from runner.stages.earlier import EarlierItems
-from runner.stages.orphans import LostPacks
+from runner.stages.lost_members import LostMembers
+from runner.stages.lost_packs import LostPacks, PackAdopter
 from runner.stages.pack_ends import PackEnds
+from runner.stages.pack_lists import PackLists
 from runner.stages.pack_making import PackMaker
 from runner.stages.pack_planning import PackPlanner
 from runner.stages.pack_recipe import PackRecipe
@@ -64,19 +66,13 @@ class Packs:
 
     @cached_property
     def planner(self) -> PackPlanner:
-        context, options = self._context, self._context.options
+        context = self._context
         return PackPlanner(
             files=context.source,
             routes=context.routes,
             rules=self._rules,
             setup=self._setup,
-            earlier=EarlierItems(
-                context.ledger,
-                endpoint=context.endpoint,
-                again=options.again,
-                retry_failed=options.retry_failed,
-                out=context.out,
-            ),
+            earlier=self._earlier,
             orphans=self._stages.orphans,
             gate=context.gate,
             endpoint=context.endpoint,
@@ -88,14 +84,61 @@ class Packs:
 
     @cached_property
     def lost(self) -> LostPacks:
-        ignored = self._setup.ignored
-        return LostPacks(self.ledger, source=identity.short(self._batch.source_uri), ignored=ignored)
+        source, ignored = identity.short(self._batch.source_uri), self._setup.ignored
+        return LostPacks(self.ledger, batch_id=self.batch_id, source=source, ignored=ignored)
+
+    @cached_property
+    def adopter(self) -> PackAdopter:
+        context, stages = self._context, self._stages
+        return PackAdopter(
+            ledger=self.ledger,
+            api=context.api,
+            lists=self._lists,
+            members=self._lost_members,
+            maker=self.maker,
+            transitions=stages.transitions,
+            orphans=stages.orphans,
+            routes=context.routes,
+            options=context.options,
+            vendor_time=context.vendor_time,
+            stop=context.stop,
+            emit=context.emit,
+        )
+
+    @cached_property
+    def _lost_members(self) -> LostMembers:
+        context = self._context
+        return LostMembers(
+            ledger=self.ledger,
+            files=context.source,
+            routes=context.routes,
+            earlier=self._earlier,
+            orphans=self._stages.orphans,
+            batch_id=self._batch.batch_id,
+            endpoint=context.endpoint,
+            clock=context.clock,
+        )
+
+    @cached_property
+    def _earlier(self) -> EarlierItems:
+        context, options = self._context, self._context.options
+        return EarlierItems(
+            context.ledger,
+            endpoint=context.endpoint,
+            again=options.again,
+            retry_failed=options.retry_failed,
+            out=context.out,
+        )
+
+    @cached_property
+    def _lists(self) -> PackLists:
+        return PackLists(self._context.sink, endpoint=self._context.endpoint)
 
     @cached_property
     def submitter(self) -> Submitter:
         """Submits packs as files."""
         context = self._context
-        source = PackSource(self.ledger, context.source, context.routes, self._rules.of)
+        source = PackSource(self.ledger, context.source, context.routes, self._rules.of, lists=self._lists)
         return self._stages.submitter_of(source, PackRoutes(context.routes))
 
     @cached_property

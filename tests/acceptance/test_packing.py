@@ -82,6 +82,28 @@ def test_an_unchanged_inbox_is_skipped_and_a_changed_file_is_sent(
     )
 
 
+def test_without_the_ledger_files_that_did_not_change_are_not_sent_again(
+    work: Callable[..., Workspace], sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    files = mine.fill(FILES)
+    mine.command(*mine.arguments(*PACKED)).expect(0)
+    before = mine.manifest()
+    lose_ledger(mine)
+    mine.add("a/000.csv", rows(100))
+    mine.add("b/001.csv", b"").unlink()
+    again = mine.command(*mine.arguments(*PACKED)).expect(0)
+
+    assert "came with a pack of a lost ledger" in again.text
+    assert counted(mine.summary()["by_state"]) == {"collected": FILES - 1}
+    after, keys = mine.manifest(), ("import_id", "pack_id", "pack_rows", "row_count", "result_sha256")
+    for name in files.keys() - {"a/000.csv", "b/001.csv"}:
+        assert {key: after[name][key] for key in keys} == {key: before[name][key] for key in keys}, name
+    assert after["a/000.csv"]["import_id"] not in {line["import_id"] for line in before.values()}
+    wanted = {f"Rowena Canary {number}-{line}": 1 for number in (*range(FILES), 100) for line in range(3)}
+    assert delivered(sandbox) == Counter(wanted)
+
+
 @pytest.mark.parametrize("group", [0, *(pytest.param(group, marks=pytest.mark.slow) for group in range(1, GROUPS))])
 def test_a_packing_run_killed_at_any_instant_goes_on_and_imports_each_row_once(
     work: Callable[..., Workspace], sandbox: SandboxVendor, group: int
@@ -91,6 +113,13 @@ def test_a_packing_run_killed_at_any_instant_goes_on_and_imports_each_row_once(
         assert Counter(line["state"] for line in trial.mine.manifest().values()) == {"collected": FILES}
     wanted = {f"Rowena Canary {number}-{line}": 1 for number in range(KILLS * FILES) for line in range(3)}
     assert delivered(sandbox) == Counter(wanted)
+
+
+def lose_ledger(mine: Workspace) -> None:
+    lost = list(mine.home.rglob("ledger.db*"))
+    assert lost
+    for path in lost:
+        path.unlink()
 
 
 def counted(by_state: dict[str, int]) -> dict[str, int]:

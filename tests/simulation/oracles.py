@@ -21,7 +21,7 @@ from tests.support.seeds import most_within
 from tests.support.worlds import World, shows_others
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tests.simulation.plan import Plan
     from tests.support.inputs import Input
@@ -47,7 +47,8 @@ class Judges(Base):
     ) -> None:
         super().__init__()
         self._plan = plan
-        self.inputs = {given.source: given for given in plan.inputs}
+        self._versions: defaultdict[str, dict[int, Input]] = defaultdict(dict)
+        self.inputs_changed(plan.inputs)
         self.later: dict[str, Input] = {}
         """The inputs of a later night whose results share the directory."""
         self.batch_id = batch_id
@@ -61,6 +62,12 @@ class Judges(Base):
         """Files of the next night that have no result: storage lost their uploads."""
         self._unknown: set[str] = set()
         """Imports that lost ledgers knew."""
+
+    def inputs_changed(self, inputs: Iterable[Input]) -> None:
+        """Remember the versions of files that there were before a change."""
+        self.inputs = {given.source: given for given in inputs}
+        for given in self.inputs.values():
+            self._versions[given.source][given.version] = given
 
     def ledger_was_lost(self) -> None:
         """Remember what a new ledger can't know."""
@@ -102,8 +109,7 @@ class Judges(Base):
             mine = [one for one in settled(self._ledger().by_tag([tag])).get(tag, []) if one.batch_id == self.batch_id]
             if not any(one.state is _S.PACKED and one.pack == source for one in mine):
                 self.fail(f"I4: {tag} leaves with pack {source}, of which it is no member")
-            version = int(mine[0].version)
-            carried.append(mine[0].source if version == 1 else f"{mine[0].source}, version {version}")
+            carried.append(self._versions[mine[0].source][int(mine[0].version)].data)
         self._looked_before_repeat(import_id, source)
         return carried
 
@@ -132,7 +138,7 @@ class Judges(Base):
     def result_is_whole(self, source: str) -> None:
         """I4: what is at a result's final path is complete, whether saving it succeeded or not."""
         kept = self._saved(f"results/{source}.json")
-        wanted = {given.result for given in (self.inputs[source], self.later.get(source)) if given}
+        wanted = {given.result for given in (*self._versions[source].values(), self.later.get(source)) if given}
         if kept is not None and kept not in wanted and World.SHARED_OUT not in self._plan.worlds:
             self.fail(f"I4: an incomplete result of {source} is at its final path")
 
@@ -152,7 +158,9 @@ class Judges(Base):
         deleted_at = self._vendor.seen.deleted_at.get(import_id)
         if deleted_at is not None and self._last_asked_at(import_id) < deleted_at:
             self.fail(f"I1: {item.source} leaves its pack, and nobody has looked at its import since it was deleted")
-        if item.source in self._vendor.seen.data_of.get(import_id, ()) and not self._is_void(import_id):
+        if self.inputs[item.source].data in self._vendor.seen.data_of.get(import_id, ()) and not self._is_void(
+            import_id
+        ):
             self.fail(f"I1: {item.source} leaves its pack, whose import {import_id} has its data")
 
     def _is_void(self, import_id: str) -> bool:
@@ -219,13 +227,13 @@ class Judges(Base):
 
     def _may_repeat(self, source: str) -> bool:
         """Tell whether data may enter another import: after a lost ledger, that of a file whose import failed."""
-        broken = {given.data for given in self._plan.inputs if given.fate == "broken" and given.kind is ItemKind.FILE}
-        return World.LOST_LEDGER in self._plan.worlds and source in broken
+        every = (given for versions in self._versions.values() for given in versions.values())
+        broken = {given.data for given in every if given.fate == "broken" and given.kind is ItemKind.FILE}
+        return self._plan.loses_ledger and source in broken
 
     def _waits_for_a_word(self, item: Item) -> bool:
         """Tell whether a JSON item rightly waits: the vendor has an import that a lost ledger may have made of it."""
-        is_loss = World.LOST_LEDGER in self._plan.worlds
-        if not is_loss or item.kind is not ItemKind.JSON or item.state is not _S.QUEUED:
+        if not self._plan.loses_ledger or item.kind is not ItemKind.JSON or item.state is not _S.QUEUED:
             return False
         route = item.source.partition("/")[0]
         sent = self._vendor.seen.data_of
@@ -327,11 +335,11 @@ class Judges(Base):
             return
         if item.state not in wanted:
             self.fail(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
-        data_of = self._vendor.seen.data_of
-        given = [one for one, sources in data_of.items() if source in sources and not self._is_void(one)]
+        data_of, data = self._vendor.seen.data_of, self.inputs[source].data
+        given = [one for one, sources in data_of.items() if data in sources and not self._is_void(one)]
         if self._ledger_count > 1:
             given = [import_id for import_id in given if import_id == item.carrying_id]
-        elif self._may_repeat(source):
+        elif self._may_repeat(data):
             given = given[-1:]
         if given != ([] if item.state is _S.REJECTED else [item.carrying_id]):
             self.fail(f"I3: {source} is bound to import {item.carrying_id}, its data went to {given}")
@@ -424,7 +432,7 @@ class Judges(Base):
     def account(self) -> dict[str, tuple[str, int]]:
         """Return the final account: the state of each input, and how many imports got its data."""
         given = Counter(source for sources in self._vendor.seen.data_of.values() for source in set(sources))
-        return {item.source: (str(item.state), given[item.source]) for item in self.items()}
+        return {item.source: (str(item.state), given[self.inputs[item.source].data]) for item in self.items()}
 
     def items(self) -> list[Item]:
         found: list[Item] = []

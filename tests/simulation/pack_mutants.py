@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from runner.models import ItemState
 from runner.packing import split
 from runner.stages import dissolved_packs, pack_ends, pack_making
-from runner.stages.orphans import LostPacks
+from runner.stages.lost_members import LostMember, LostMembers
+from runner.stages.lost_packs import LostPacks, PackAdopter
+from runner.stages.pack_lists import PackLists
+from runner.stages.pack_recipe import PackRecipe
 from tests.simulation.plan import Life, Plan, within
 from tests.support.process import ProcessLedger
 from tests.support.seeds import Mutant
@@ -30,7 +33,14 @@ def reviews(plan: Plan) -> Plan:
 def lost_ledgers(plan: Plan) -> Plan:
     """Lose the ledger between two runs, of which the first is killed somewhere."""
     plan = within(plan, frozenset({World.LOST_LEDGER}))
-    return replace(plan, lives=(Life(kill_at=80 + 3 * plan.seed, rest_s=400.0),))
+    return replace(plan, lives=(Life(kill_at=80 + 3 * plan.seed, rest_s=400.0, loses_ledger=True),))
+
+
+def changed_inboxes(plan: Plan) -> Plan:
+    """Lose the ledger, but not the results, and change some files after the first run."""
+    plan = within(replace(plan, lives=(Life(),)), frozenset({World.LOST_AND_CHANGED}))
+    lives = tuple(replace(life, loses_out=False) for life in plan.lives)
+    return replace(plan, lives=lives, full=(), outages=(), rates={})
 
 
 def crashes(plan: Plan) -> Plan:
@@ -48,6 +58,41 @@ def finished_packs(plan: Plan) -> Plan:
     """Let people finish reviews of packs that are being deleted, and let a run after that see it."""
     plan = within(plan, frozenset({World.FINISHED_PACK}))
     return replace(plan, mispredicted=1.0, lives=(Life(kill_at=600 + plan.seed, rest_s=4000.0),), deletions=())
+
+
+def older_rows_for_a_changed_file(patch: pytest.MonkeyPatch) -> None:
+    member = LostMembers._member
+
+    async def whatever_it_is(self: Any, one: Any, *, listed: Any, items: Any) -> Any:
+        found, item = await member(self, one, listed=listed, items=items), items.get(one.source)
+        is_changed = found is None and item is not None and item.state is ItemState.QUEUED
+        return LostMember(item, one.tag, {}) if is_changed else found
+
+    patch.setattr(LostMembers, "_member", whatever_it_is)
+
+
+def members_packed_again(patch: pytest.MonkeyPatch) -> None:
+    async def leave(*_: Any, **__: Any) -> bool:
+        return True
+
+    patch.setattr(PackAdopter, "_settled", leave)
+
+
+def unlisted(patch: pytest.MonkeyPatch) -> None:
+    async def forget(*_: Any, **__: Any) -> None:
+        return None
+
+    patch.setattr(PackLists, "keep", forget)
+
+
+def changed_rows_uncounted(patch: pytest.MonkeyPatch) -> None:
+    pack = PackAdopter._pack
+
+    def of_members_alone(self: Any, lost: Any, listed: Any) -> Item:
+        made = pack(self, lost, listed)
+        return replace(made, version=replace(PackRecipe.of(made), members=()).text)
+
+    patch.setattr(PackAdopter, "_pack", of_members_alone)
 
 
 def queued_before_the_delete(patch: pytest.MonkeyPatch) -> None:
@@ -150,4 +195,8 @@ PACK_MUTANTS = (
     Mutant("nobody looks whether a deleted pack arrived", finished_packs_not_looked_for, finished_packs),
     Mutant("a deleted pack that arrived is not told of", finished_pack_left_in_review, finished_packs),
     Mutant("members are queued although the review was finished", deleted_without_a_look, finished_packs),
+    Mutant("a changed file gets the rows of its older version", older_rows_for_a_changed_file, changed_inboxes),
+    Mutant("members of a lost pack are packed again", members_packed_again, changed_inboxes),
+    Mutant("no list of a pack is written", unlisted, changed_inboxes),
+    Mutant("rows of changed files are not counted", changed_rows_uncounted, changed_inboxes),
 )

@@ -48,6 +48,10 @@ class Life:
     """Steps of the machine's wall clock: seconds after the start of this life, and by how much."""
     rest_s: float = 1.0
     """How long the machine is idle before the next life."""
+    loses_ledger: bool = False
+    loses_out: bool = False
+    changes_inputs: bool = False
+    """What happens meanwhile: the ledger is gone, all results are gone, files change, go, and come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,28 @@ class Plan:
     """When the run with the second ledger begins, if there is one."""
     second_slots: bool = False
     """Whether that run is on another machine, with create slots of its own."""
+
+    @property
+    def loses_ledger(self) -> bool:
+        return any(life.loses_ledger for life in self.lives)
+
+    @property
+    def loses_out(self) -> bool:
+        return any(life.loses_out for life in self.lives)
+
+    def changed(self, inputs: Iterable[Input], *, life: int) -> tuple[Input, ...]:
+        """Return the inputs after a life in which files have changed: some are others, some gone, and some new."""
+        rng = _draws(self.seed, f"changes after life {life}")
+        share = rng.choice((0.05, 0.2, 0.6))
+        kept = [
+            _changed(given, rng) if given.kind is ItemKind.FILE and rng.random() < share else given
+            for given in inputs
+            if given.kind is ItemKind.JSON or rng.random() > share / 2
+        ]
+        names = [f"small/new-{life}-{number}.csv" for number in range(rng.choice((0, 1, 3)))]
+        kept += [Input.make(name, ItemKind.FILE, rng.choice(FATES)) for name in names]
+        made = tuple(sorted(kept, key=lambda given: given.source))
+        return made if self.pack_limits is None else _tables(made)
 
     @property
     def next_inputs(self) -> tuple[Input, ...]:
@@ -217,15 +243,18 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         start, hours = rng.uniform(0, 600), rng.uniform(0.5, 5)
         outage = (start, start + hours * 3600)
         plan = replace(plan, outages=(*plan.outages, outage), clears_at=outage[1] + 600.0, longest_life_s=12_600.0)
-    if World.SHARED_OUT in worlds:
+    if World.SHARED_OUT in worlds - {World.LOST_AND_CHANGED}:
         inputs = tuple(Input.make(given.source, given.kind, given.fate) for given in plan.inputs)
         inputs = inputs if plan.pack_limits is None else _tables(inputs)
         plan = replace(plan, inputs=inputs, reviewed=False, filename_tag=True)
+    if World.LOST_AND_CHANGED in worlds:
+        plan = _with_changes(plan)
     if World.LOST_LEDGER in worlds:
-        rested = tuple(replace(life, rest_s=life.rest_s + 300.0) for life in plan.lives)
+        rested = tuple(replace(life, rest_s=life.rest_s + 300.0, loses_ledger=True) for life in plan.lives)
         # Nothing tells a new ledger of an import that had data and was deleted.
-        plan = replace(plan, lives=rested, filename_tag=True, stack=None, deletions=())
-    if World.SECOND_LEDGER in worlds:
+        kept = plan.worlds - {World.FINISHED_PACK}
+        plan = replace(plan, worlds=kept, lives=rested, filename_tag=True, stack=None, deletions=())
+    if World.SECOND_LEDGER in plan.worlds:
         plan = _with_second_ledger(plan)
     if rng.random() < 0.67 or World.LONG_OUTAGE in worlds:
         return plan
@@ -234,6 +263,27 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         call: rate for call, rate in plan.rates.items() if call == "create" and worlds & _OF_JSON
     }
     return replace(plan, lives=calm, rates=rates, outages=(), full=(), strangers=(), deletions=())
+
+
+def _with_changes(plan: Plan) -> Plan:
+    """Lose the ledger after the first life, and after some of the others; the results of a third of the plans, too."""
+    rng = _draws(plan.seed, "losses")
+    loses_out = rng.random() < 0.33
+    lives = []
+    for life in plan.lives:
+        is_lost = not lives or rng.random() < 0.4
+        lives.append(
+            replace(
+                life, rest_s=life.rest_s + 300.0 * is_lost, loses_ledger=is_lost, loses_out=is_lost and loses_out,
+                changes_inputs=is_lost,
+            )
+        )  # fmt: skip
+    worlds = plan.worlds - {World.SHARED_OUT, World.SECOND_LEDGER, World.FINISHED_PACK}
+    return replace(plan, lives=tuple(lives), worlds=worlds, filename_tag=True, stack=None, deletions=())
+
+
+def _changed(given: Input, rng: random.Random) -> Input:
+    return Input.make(given.source, given.kind, rng.choice(FATES), version=given.version + 1)
 
 
 def _with_second_ledger(plan: Plan) -> Plan:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +43,7 @@ from tests.simulation.oracles import Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan, pack_plan_of, plan_of, shared_plan_of, within
 from tests.simulation.second_ledger import Sight
 from tests.simulation.stack import Stack
-from tests.support.inputs import TABLE_HEADER, SimulatedSource, import_of_table, simulated_engine
+from tests.support.inputs import TABLE_HEADER, Input, SimulatedSource, import_of_table, simulated_engine
 from tests.support.lagging import LaggingLedger
 from tests.support.process import (
     EPOCH,
@@ -147,6 +148,12 @@ class Store:
             path.unlink()
         self._open(self._root)
 
+    def lose_out(self) -> None:
+        """Remove everything that was written beside the results, and the results."""
+        self._files.clear()
+        if self._root is not None:
+            shutil.rmtree(self._root / "out", ignore_errors=True)
+
     def reopen(self) -> None:
         """Do what a new process does."""
         if self._root is not None:
@@ -249,7 +256,8 @@ class Simulation:
     async def _play(self) -> None:
         """Live every life, then one without faults, after which no item may be open.
 
-        A person must act if only a ledger that is lost, or another one, knows a pack: the end is the run that says so.
+        A person must act if only another ledger, or one that is lost with `--out`, knows a pack: the end is the run
+        that says so.
         """
         with suppress(_PackIsLost):
             await self._play_to_the_end()
@@ -262,7 +270,7 @@ class Simulation:
         second = None if self._second is None else self._loop.create_task(self._second.live_beside())
         for number, life in enumerate(self._plan.lives):
             await self._live(number, life)
-            await self._rest(life)
+            await self._rest(number, life)
         await asyncio.sleep(max(0.0, self._plan.clears_at - self._loop.time()))
         if second is not None:
             self._loop.deadline = self._loop.time() + self._plan.longest_life_s
@@ -280,13 +288,23 @@ class Simulation:
         elif World.NEXT_NIGHT in self._plan.worlds:
             await self._next_night()
 
-    async def _rest(self, life: Life) -> None:
-        """Let the machine be idle; the ledger may be lost meanwhile."""
+    async def _rest(self, number: int, life: Life) -> None:
+        """Let the machine be idle; the ledger may be lost meanwhile, and files may change."""
         await asyncio.sleep(life.rest_s)
-        if World.LOST_LEDGER in self._plan.worlds:
+        if life.loses_ledger:
             self._trace.note("ledger lost")
             self._store.lose_ledger()
             self._judges.ledger_was_lost()
+        if life.loses_out:
+            self._trace.note("out lost")
+            self._store.lose_out()
+        if life.changes_inputs:
+            self._change_inputs(self._plan.changed(self._inputs.values(), life=number))
+            self._trace.note("files change", ", ".join(given.data for given in self._inputs.values()))
+
+    def _change_inputs(self, inputs: Iterable[Input]) -> None:
+        self._inputs = {given.source: given for given in inputs}
+        self._judges.inputs_changed(self._inputs.values())
 
     async def _live_without_faults(self, number: int) -> None:
         reason = await self._live(number, Life())
@@ -302,9 +320,9 @@ class Simulation:
             raise _PackIsLost
 
     def _is_pack_lost(self, reason: StopReason | None) -> bool:
-        """Tell whether a run has stopped because it does not know what is in a pack."""
-        several = {World.LOST_LEDGER, World.SECOND_LEDGER} & self._plan.worlds
-        return reason is StopReason.FOREIGN_IMPORTS and self._plan.pack_limits is not None and bool(several)
+        """Tell whether a run has rightly stopped because nothing says what is in a pack."""
+        is_unknown = World.SECOND_LEDGER in self._plan.worlds or self._plan.loses_out
+        return reason is StopReason.FOREIGN_IMPORTS and self._plan.pack_limits is not None and is_unknown
 
     async def live_beside(self) -> None:
         """Live one life with the second ledger while another run is working."""
@@ -324,11 +342,11 @@ class Simulation:
 
     async def _changed_night(self) -> None:
         """List the source again after some files have changed; then finish the reviews of the first night."""
-        self._inputs = self._judges.inputs = {given.source: given for given in self._plan.next_inputs}
+        self._change_inputs(self._plan.next_inputs)
         self._batch_id = self._judges.batch_id = NEXT_NIGHT
         self._refuse_lost_pack(await self._live(len(self._plan.lives) + 2, Life()))
         self._judge(self._judges.changes_are_collected)
-        self._inputs = self._judges.inputs = {given.source: given for given in self._plan.inputs}
+        self._change_inputs(self._plan.inputs)
         self._batch_id = self._judges.batch_id = BATCH_ID
         self._judges.later = {given.source: given for given in self._plan.next_inputs}
         await self._finish_reviews()
@@ -449,7 +467,7 @@ class Simulation:
                 uploads=plan.uploads,
                 filename_tag=plan.filename_tag,
                 settle_s=SETTLE_S,
-                json_is_new=shows_others(plan.worlds) and World.LOST_LEDGER not in plan.worlds,
+                json_is_new=shows_others(plan.worlds) and not plan.loses_ledger,
                 track_by=plan.stack.track_by if plan.stack else None,
             ),
             rank_of=lambda _entry: 0,

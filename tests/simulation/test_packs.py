@@ -28,7 +28,15 @@ def test_every_invariant_holds_for_every_seed(start: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "world", [World.DAMAGED_PACK, World.FINISHED_PACK, World.LOST_LEDGER, World.SECOND_LEDGER, World.NEXT_NIGHT]
+    "world",
+    [
+        World.DAMAGED_PACK,
+        World.FINISHED_PACK,
+        World.LOST_LEDGER,
+        World.LOST_AND_CHANGED,
+        World.SECOND_LEDGER,
+        World.NEXT_NIGHT,
+    ],
 )
 def test_every_invariant_holds_in_the_world(world: World) -> None:
     for seed in range(3):

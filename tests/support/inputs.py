@@ -149,11 +149,13 @@ class SimulatedSource:
             yield listed[start : start + self._chunk]
 
     async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
-        return dict.fromkeys(sources, True)
+        return {source: True for source in sources if source in self._inputs}
 
     async def prepare(self, item: Item) -> Prepared:
         await asyncio.sleep(0.002)
-        given = self._inputs[item.source]
+        given = self._inputs.get(item.source)
+        if given is None:
+            raise ItemRejected("not_found", "there is no such file")
         if given.fate == "refused":
             raise ItemRejected("empty", "the file is empty")
         is_file = given.kind is ItemKind.FILE

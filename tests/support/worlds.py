@@ -79,6 +79,9 @@ class World(StrEnum):
     """What an import says about its rows is missing, of other types, absurd, or another thing at each retrieve."""
     LOST_LEDGER = "lost-ledger"
     """The ledger is gone when the next run begins."""
+    LOST_AND_CHANGED = "lost-and-changed"
+    """The ledger is gone now and then when the next run begins, at times with all results; files have changed, some are
+    gone, and there are new ones."""
     DAMAGED_PACK = "damaged-pack"
     """Now and then, the result of a pack lacks its last row, or has one twice, or a marker in it is damaged."""
     FINISHED_PACK = "finished-pack"
@@ -97,6 +100,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
         World.FAILING_OUT,
         World.LATE_READS,
         World.LONG_OUTAGE,
+        World.LOST_AND_CHANGED,
         World.LOST_LEDGER,
         World.NAMED_JSON,
         World.NEXT_NIGHT,
@@ -111,7 +115,9 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
 SHARE = 0.25
-ALONE_ONLY = frozenset({World.NEXT_NIGHT, World.SHARED_OUT, World.LOST_LEDGER, World.SECOND_LEDGER})
+ALONE_ONLY = frozenset(
+    {World.NEXT_NIGHT, World.SHARED_OUT, World.LOST_LEDGER, World.LOST_AND_CHANGED, World.SECOND_LEDGER}
+)
 """Worlds of a run on one machine; the functions have neither several ledgers nor lives."""
 
 

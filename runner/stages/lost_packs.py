@@ -1,0 +1,253 @@
+"""Lost packs: packs of this source at the vendor that the ledger does not know, because a ledger was lost.
+
+Such a pack is adopted: those of its files that are today as they were sent become its members, and get their own rows
+from its result. Rows of files that have changed or are gone since are counted, and given to nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from runner.errors import ForeignImports, ImportIdTaken, ImportNotFound, StaleItem, TagInUse
+from runner.events import Notice
+from runner.formatting import counted
+from runner.ledger.protocol import Move
+from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport, batch_of_members
+from runner.packing.body import PackName
+from runner.retry import repeat_read
+from runner.stages.lost_members import MemberUnclear
+from runner.stages.upload_urls import LONGEST_LIFE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from runner.config.options import RunOptions
+    from runner.config.routes import Routes
+    from runner.dromo.clock import VendorTime
+    from runner.events import EventHook
+    from runner.ledger.protocol import PackLedger
+    from runner.protocols import ImportsApi
+    from runner.stages.lost_members import LostMember, LostMembers
+    from runner.stages.orphans import Orphans
+    from runner.stages.pack_lists import PackList, PackLists
+    from runner.stages.pack_making import PackMaker
+    from runner.stages.transitions import Transitions
+    from runner.stop import StopSignal
+
+_WAITING = ImportStatus.AWAITING_UPLOAD
+
+
+@dataclass(frozen=True, slots=True)
+class LostPack:
+    """A pack by its name, and its import as the list of imports showed it."""
+
+    name: PackName
+    remote: RemoteImport
+
+    @property
+    def has_data(self) -> bool:
+        return self.remote.status != _WAITING
+
+    def refusal(self, why: str = "nobody knows which files were in it") -> ForeignImports:
+        """Return what to say if its files cannot be told."""
+        return ForeignImports(
+            f"import {self.remote.import_id} is a pack of {counted(self.name.file_count, 'file')} of this source that "
+            f"is not in this ledger: {why}",
+            hint="name the ledger that has it with --ledger; or look at the import in the dashboard, and if its rows "
+            f"may be there twice, run again with --ignore-pack {self.name.tag}",
+        )
+
+
+class LostPacks:
+    """Finds lost packs. `source` is as in `PackName`; packs with a tag in `ignored` are passed over."""
+
+    def __init__(self, ledger: PackLedger, *, batch_id: str, source: str, ignored: Collection[str]) -> None:
+        self._ledger = ledger
+        self._batch_id = batch_id
+        self._source = source
+        self._ignored = ignored
+
+    async def found(self) -> dict[str, LostPack]:
+        """Return, by its tag, each pack of this source without an owner that has data, or may get it.
+
+        A pack that the ledger knows has imports without data that are not its own if answers to creates were lost.
+        """
+        imports = await self._ledger.orphans_named(PackName.START)
+        owned = await self._ledger.owners(one.import_id for one in imports)
+        named = [(PackName.parse(one.original_filename), one) for one in imports if one.import_id not in owned]
+        lost = [LostPack(name, one) for name, one in named if name is not None and self._is_lost(name, one)]
+        known = await self._ledger.look_up(self._batch_id, [one.name.tag for one in lost])
+        known_tags = {*known, *await self._ledger.by_tag([one.name.tag for one in lost])}
+        lost.sort(key=lambda one: (one.has_data, str(one.remote.created_at)))
+        return {one.name.tag: one for one in lost if one.has_data or one.name.tag not in known_tags}
+
+    def _is_lost(self, name: PackName, remote: RemoteImport) -> bool:
+        is_of_source = name.source == self._source and name.tag not in self._ignored
+        return is_of_source and remote.status != ImportStatus.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """The adopted packs, and by its tag, what to say of each pack whose files cannot be told."""
+
+    packs: list[Item] = field(default_factory=list)
+    unknown: dict[str, ForeignImports] = field(default_factory=dict)
+
+
+class PackAdopter:
+    """Adopts the lost packs of one batch, each with its members in one transaction."""
+
+    def __init__(
+        self,
+        *,
+        ledger: PackLedger,
+        api: ImportsApi,
+        lists: PackLists,
+        members: LostMembers,
+        maker: PackMaker,
+        transitions: Transitions,
+        orphans: Orphans,
+        routes: Routes,
+        options: RunOptions,
+        vendor_time: VendorTime,
+        stop: StopSignal,
+        emit: EventHook,
+    ) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._lists = lists
+        self._members = members
+        self._maker = maker
+        self._transitions = transitions
+        self._orphans = orphans
+        self._routes = routes
+        self._options = options
+        self._vendor_time = vendor_time
+        self._stop = stop
+        self._emit = emit
+
+    async def adopt(self, lost: Mapping[str, LostPack]) -> Adoption:
+        """Adopt those packs whose files can be told.
+
+        An import that waits for its upload is given up if the pack cannot be built again as it was, once no upload to
+        it can be on its way. With `--again`, everything is sent again, and nothing is adopted. Raises TransientError,
+        LedgerError, and as `Sink.read`.
+        """
+        if self._options.again:
+            return Adoption(unknown={tag: one.refusal() for tag, one in lost.items() if one.has_data})
+        adoption = Adoption()
+        later = [one for one in lost.values() if not await self._settled(one, adoption, gives_up=False)]
+        if later and not await self._is_stopped_before(later):
+            for one in later:
+                await self._settled(one, adoption, gives_up=True)
+        return adoption
+
+    async def _is_stopped_before(self, later: Sequence[LostPack]) -> bool:
+        """Wait until an upload of a run that was killed is visible; return whether a stop comes first."""
+        longest = LONGEST_LIFE + timedelta(seconds=self._options.settle_s)
+        now = self._vendor_time.now()
+        if all(one.remote.created_at is not None and one.remote.created_at < now - longest for one in later):
+            return self._stop.requested
+        seconds = f"{self._options.settle_s:.0f} s"
+        message = f"{counted(len(later), 'pack')} of a lost ledger may still be on the way: the run waits {seconds}"
+        self._emit(Notice(code="packing", message=message))
+        return await self._stop.sleep(self._options.settle_s)
+
+    async def _settled(self, lost: LostPack, adoption: Adoption, *, gives_up: bool) -> bool:
+        """Adopt a pack, or find that it cannot be; return False to look again later."""
+        if not lost.has_data:
+            remote = await self._now(lost)
+            if remote is None or remote.status == ImportStatus.FAILED:
+                return True
+            lost = replace(lost, remote=remote)
+        tag = lost.name.tag
+        try:
+            listed = await self._lists.read(tag)
+            if listed is None and not lost.has_data:
+                return gives_up
+            if listed is None:
+                adoption.unknown[tag] = lost.refusal()
+                return True
+            members = await self._members.of(listed)
+        except MemberUnclear as unclear:
+            adoption.unknown[tag] = lost.refusal(str(unclear))
+            return True
+        if not lost.has_data and len(members) < len(listed.members):
+            return gives_up or not members
+        if members and (pack := await self._adopt(lost, listed, members)) is not None:
+            adoption.packs.append(pack)
+        elif members:
+            adoption.unknown[tag] = lost.refusal()
+        return True
+
+    async def _now(self, lost: LostPack) -> RemoteImport | None:
+        """Return a pack's import as it is now; None if the vendor finds it neither by its id nor in its list."""
+        import_id = lost.remote.import_id
+        try:
+            return await repeat_read(lambda: self._api.retrieve(import_id))
+        except ImportNotFound:
+            since = lost.remote.created_at or self._vendor_time.now()
+            found = await self._orphans.find_by_tag(lost.name.tag, lost.remote.schema_id, since=since)
+        return found if found is not None and found.import_id == import_id else None
+
+    async def _adopt(self, lost: LostPack, listed: PackList, members: Sequence[LostMember]) -> Item | None:
+        """Record the pack, bound to its import, with its members; None if the ledger has it, or one of them moved."""
+        pack = self._pack(lost, listed)
+        if await self._ledger.item(pack.batch_id, pack.source) is not None:
+            return None
+        await self._maker.start()
+        reason = f"import {lost.remote.import_id} of a lost ledger has its rows, as a part of pack {pack.source}"
+        moves = [_join(one, listed, reason=reason) for one in members]
+        try:
+            await self._transitions.advance_all(moves, add=[pack])
+        except (StaleItem, TagInUse, ImportIdTaken):
+            return None
+        await self._ledger.count_up(batch_of_members(pack.batch_id), creates=1)
+        others = len(listed.members) - len(members)
+        changed = f"; changed or gone since: {others:,}" if others else ""
+        message = f"{counted(len(members), 'file')} came with a pack of a lost ledger, and are not sent again{changed}"
+        self._emit(Notice(code="packing", message=message))
+        return pack
+
+    def _pack(self, lost: LostPack, listed: PackList) -> Item:
+        remote = lost.remote
+        tags = tuple((one.tag, one.row_count) for one in listed.members)
+        recipe = replace(listed.recipe, members=tags, is_adopted=True)
+        route = recipe.route(self._routes)
+        made_at = remote.created_at or self._vendor_time.now()
+        return Item(
+            batch_id=self._maker.batch_id,
+            source=listed.tag,
+            kind=ItemKind.PACK,
+            state=ItemState.CREATED,
+            version=recipe.text,
+            binding=route.binding if route is not None else "",
+            schema_id=remote.schema_id,
+            fingerprint=listed.fingerprint,
+            tag=listed.tag,
+            original_filename=remote.original_filename,
+            status=remote.status,
+            attempts=1,
+            import_id=remote.import_id,
+            intent_at=made_at,
+            created_at=made_at,
+        )
+
+
+def _join(member: LostMember, listed: PackList, *, reason: str) -> Move:
+    first, last = listed.layout.rows_of(member.tag)
+    return Move(
+        item=member.item,
+        state=ItemState.PACKED,
+        reason=reason,
+        changes={
+            **member.changes,
+            "tag": member.tag,
+            "binding": listed.recipe.binding,
+            "pack": listed.tag,
+            "pack_row": first,
+            "pack_rows": last - first + 1,
+        },
+    )
