@@ -63,8 +63,9 @@ def is_plain(name: str) -> bool:
 
 
 def is_document(name: str) -> bool:
-    """Return whether a document can have this name: a plain file name, or one in a folder with a plain name."""
-    return name.count("/") <= 1 and all(map(is_plain, name.split("/")))
+    """Return whether a document can have this name: a plain file name, or one in a hidden folder with a plain name."""
+    folder, slash, last = name.rpartition("/")
+    return is_plain(last) and (not slash or (folder.startswith(".") and is_plain(folder)))
 
 
 def _below_results(source: str, *, distinct: bool) -> str:

@@ -298,7 +298,7 @@ async def test_a_document_is_written_whole_or_not_at_all(sink, tmp_path):
     assert tree(tmp_path / "out") == ["manifest.jsonl"]
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "", ".", "..", "x\0", "con", "x\\y"])
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "", ".", "..", "x\0", "con", "x\\y", ".a/", ".a/b/c", "./b"])
 async def test_a_document_name_that_is_not_plain_is_refused(tmp_path, name):
     with pytest.raises(ConfigError):
         await LocalSink(tmp_path).write(name, stream(b"x"))
