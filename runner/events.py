@@ -63,10 +63,10 @@ class ItemMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateAnswered:
-    """The vendor counted a create; `slots_free` of the quota can be used at once."""
+    """The vendor counted a create; `slots_free` of the quota can be used at once, None if nobody has looked."""
 
     source: str
-    slots_free: int
+    slots_free: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,8 @@ class ProgressState:
 
     @_take.register
     def _(self, event: CreateAnswered) -> None:
-        self.slots_free = event.slots_free
+        if event.slots_free is not None:
+            self.slots_free = event.slots_free
         self._estimate()
 
     @_take.register

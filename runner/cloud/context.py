@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from runner import identity
@@ -35,7 +35,7 @@ from runner.stop import StopSignal
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from runner.aws.s3 import S3Client
     from runner.cloud.breaker import Breaker
@@ -67,6 +67,11 @@ UPLOAD_APART_BYTES = 8 * 1024 * 1024
 ATTEMPTS = 3
 """How often one function tries a create, an upload, or a download; after that the queue retries."""
 
+_BATCH_FRESH_S = 10.0
+_MOST_RECENT = 1000
+
+_T = TypeVar("_T")
+
 _METRIC_OF_STATE = {ItemState.COLLECTED: "ItemsCollected", ItemState.FAILED: "ItemsFailed"}
 
 
@@ -97,6 +102,28 @@ class Landing:
 
     def takes(self, key: str) -> bool:
         return not key.endswith("/") and not key.startswith((self.config, self.nightly))
+
+
+class Recent:
+    """What was read a moment ago, by its name: relied on for some seconds where a later write or pass decides."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    async def of(self, name: tuple[str, str], read: Callable[[], Awaitable[_T]], *, now: float, for_s: float) -> _T:
+        """Return what `read` returned up to `for_s` seconds before `now`, or read it; None is not kept."""
+        at, kept = self._kept.get(name, (-math.inf, None))
+        if kept is not None and now - at < for_s:
+            found: _T = kept
+            return found
+        found = await read()
+        if len(self._kept) >= _MOST_RECENT:
+            self._kept.clear()
+        self._kept[name] = (now, found)
+        return found
+
+    def forget(self, name: tuple[str, str]) -> None:
+        self._kept.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +165,7 @@ class Deployment:
     landing: Landing
     config_folder: str
     allow_hooks: bool = False
+    recent: Recent = field(default_factory=Recent)
     ending: StopSignal = field(default_factory=StopSignal)
     listen: EventHook = ignore
 
@@ -157,6 +185,12 @@ class Deployment:
     def holder(self) -> str:
         """Return a new name for the holder of a lease."""
         return f"{self.rng.getrandbits(64):016x}"
+
+    async def recent_batch(self, batch_id: str) -> Batch | None:
+        """Return a batch as it is, or was a few seconds ago."""
+        return await self.recent.of(
+            ("batch", batch_id), lambda: self.ledger.batch(batch_id), now=self.clock.ticks(), for_s=_BATCH_FRESH_S
+        )
 
     @property
     def pacer_of_loads(self) -> CreatePacer:
@@ -231,6 +265,7 @@ class Deployment:
             stuck_after_s=settings.stuck_after,
             foreign_upload_s=LONGEST_FUNCTION_S,
             filename_tag=settings.filename_tag,
+            shows_free_slots=False,
         )
 
     def _emit(self, event: Event) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,20 +48,28 @@ _UNKNOWN_OUTCOME_S = 60.0
 _PAGE = 200
 
 
+@dataclass(slots=True)
+class Hold:
+    """A lease that was asked for: `left_s` is None if it is held, else how long another holder still has it.
+
+    Where `is_over` is set, the lease is left to end by itself, because nothing needs it any more.
+    """
+
+    left_s: float | None
+    is_over: bool = False
+
+
 @asynccontextmanager
 async def hold_lease(
-    deployment: Deployment, batch_id: str, name: str, deadline: Deadline
-) -> AsyncIterator[float | None]:
-    """Hold a lease for as long as the function can live, and release it at the end.
-
-    Yields None if the lease is held, else for how many seconds another holder still has it.
-    """
-    holder = deployment.holder()
-    left_s = await deployment.leases.take(batch_id, name, holder=holder, for_s=deadline.lease_s())
+    deployment: Deployment, batch_id: str, name: str, deadline: Deadline, *, holder: str | None = None
+) -> AsyncIterator[Hold]:
+    """Hold a lease for as long as the function can live, and release it at the end."""
+    holder = holder or deployment.holder()
+    hold = Hold(await deployment.leases.take(batch_id, name, holder=holder, for_s=deadline.lease_s()))
     try:
-        yield left_s
+        yield hold
     finally:
-        if left_s is None:
+        if hold.left_s is None and not hold.is_over:
             await deployment.leases.release(batch_id, name, holder=holder)
 
 

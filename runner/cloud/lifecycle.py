@@ -110,13 +110,19 @@ async def start_batch(deployment: Deployment, spec: RunSpec, batch_id: str) -> B
 
 def is_idle(batch: Batch, by_state: Mapping[ItemState, int]) -> bool:
     """Return whether no item is being worked on. A rolling batch may be idle before all of its files have arrived."""
-    return not any(by_state.get(state) for state in OPEN_STATES) and (batch.listed or is_rolling(batch.batch_id))
+    return not any(by_state.get(state) for state in OPEN_STATES) and _may_be_idle(batch)
+
+
+def _may_be_idle(batch: Batch) -> bool:
+    return batch.listed or is_rolling(batch.batch_id)
 
 
 async def enqueue_finish_if_idle(deployment: Deployment, batch_id: str) -> bool:
     """Enqueue finish, which writes the manifest, if the batch is idle; the ledger's counters are exact."""
+    if await deployment.ledger.has_open(batch_id):
+        return False
     batch = await deployment.ledger.batch(batch_id)
-    if batch is None or not is_idle(batch, await deployment.ledger.counts(batch_id)):
+    if batch is None or not _may_be_idle(batch):
         return False
     await deployment.queues.send(Queue.FINISH, [BatchRef(batch_id=batch_id)])
     return True

@@ -55,6 +55,7 @@ class RunOptions:
     - `again`: also send unchanged files, other than held ones; `retry_failed`: also send those that failed before.
     - `json_is_new`: send JSON of which a ledger that is lost may have made imports.
     - `safety_list_s`: how often the vendor's imports are listed while they are tracked by ledger.
+    - `shows_free_slots`: whether somebody looks at how many creates are left after each.
     - `foreign_upload_s`: the longest upload that another runner on the same ledger may be sending when a url expires.
     """
 
@@ -70,6 +71,7 @@ class RunOptions:
     permit_wait_s: float | None = None
     upload_apart_bytes: int | None = None
     foreign_upload_s: float = 0.0
+    shows_free_slots: bool = True
     filename_tag: bool = True
     again: bool = False
     retry_failed: bool = False

@@ -13,6 +13,7 @@ from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
 from runner.ledger.protocol import Move
 from runner.models import (
+    OPEN_STATES,
     SENT_STATES,
     Batch,
     BatchChanges,
@@ -265,6 +266,9 @@ class MemoryLedger:
             return False
         rows.manifest_moves = moves
         return True
+
+    async def has_open(self, batch_id: str) -> bool:
+        return not OPEN_STATES.isdisjoint(await self.counts(batch_id))
 
     async def flush_counts(self) -> None:
         """Write nothing: everything is counted at once."""

@@ -216,6 +216,10 @@ class CloudLedger(Ledger, Protocol):
         """
         ...
 
+    async def has_open(self, batch_id: str) -> bool:
+        """Return whether an item of the batch is in an open state, as exact as `counts` and cheaper."""
+        ...
+
     async def flush_counts(self) -> None:
         """Write what moves and `count_up` have left to be counted, which other processes do not see until then.
 

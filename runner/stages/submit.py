@@ -428,7 +428,8 @@ class Submitter:
             return await self._answer_lost(
                 attempt, OutcomeUnknown("the vendor responded with an import that belongs to another item")
             )
-        self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
+        slots_free = await self._pacer.free_slots() if self._options.shows_free_slots else None
+        self._emit(CreateAnswered(source=bound.source, slots_free=slots_free))
         return bound
 
     async def _bind(self, item: Item, remote: RemoteImport, *, reason: str, adopted: bool = False) -> Item:

@@ -47,6 +47,9 @@ class CloudProcessLedger(ProcessLedger):
             "manifested", f"{batch_id} {moves}", lambda: self._inner.record_manifest(batch_id, moves=moves)
         )
 
+    async def has_open(self, batch_id: str) -> bool:
+        return await self._read(self._inner.has_open(batch_id))
+
     async def flush_counts(self) -> None:
         await self._inner.flush_counts()
 

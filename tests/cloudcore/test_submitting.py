@@ -515,6 +515,36 @@ async def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest(be
     assert len(bench.take(Queue.FINISH)) == 1
 
 
+async def test_a_file_that_failed_at_the_vendor_is_sent_soon_after_it_was_redriven(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    (item,) = (await bench.items()).values()
+    item = await bench.ledger.advance(item, ItemState.FAILED, reason="import failed", error_code="import_failed")
+    await bench.ledger.advance(item, ItemState.QUEUED, reason="redriven", import_id=None, error_code=None)
+    ref = ItemRef(batch_id=item.batch_id, source=item.source)
+    answer = await bench.do(Queue.SUBMIT, ref)
+    assert isinstance(answer, Requeued)
+    assert answer.delay_s <= 5
+    assert await bench.do(Queue.SUBMIT, ref) == Done()
+    assert await bench.states() == {"orders/a.csv": "processing"}
+
+
+async def test_a_redriven_file_is_left_to_the_function_that_works_on_it(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    (item,) = (await bench.items()).values()
+    item = await bench.ledger.advance(item, ItemState.FAILED, reason="import failed", error_code="import_failed")
+    item = await bench.ledger.advance(item, ItemState.QUEUED, reason="redriven", import_id=None, error_code=None)
+    lease = await bench.leases.seen(item.batch_id, item.source)
+    assert lease is not None
+    await bench.leases.release(item.batch_id, item.source, holder=lease.holder)
+    await bench.leases.take(item.batch_id, item.source, holder=f"other {item.revision}", for_s=600)
+    answer = await bench.do(Queue.SUBMIT, ItemRef(batch_id=item.batch_id, source=item.source))
+    assert isinstance(answer, Requeued)
+    assert answer.delay_s > 30
+    assert await bench.states() == {"orders/a.csv": "queued"}
+
+
 async def test_a_file_that_is_redriven_has_the_routes_that_are_in_force_by_then(bench: Bench) -> None:
     await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
     (item,) = (await bench.items()).values()

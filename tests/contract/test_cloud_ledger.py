@@ -73,6 +73,19 @@ async def test_each_transaction_that_moves_or_adds_items_is_counted(ledger: Clou
     assert await ledger.moves_of("b1") == (3, 0)
 
 
+async def test_a_batch_has_an_open_item_until_the_last_has_ended(ledger: CloudLedger) -> None:
+    assert not await ledger.has_open("nowhere")
+    await begun(ledger)
+    assert not await ledger.has_open("b1")
+    await ledger.add([Item(batch_id="b1", source="a"), Item(batch_id="b1", source="b")])
+    for source in ("a", "b"):
+        assert await ledger.has_open("b1")
+        item = await ledger.advance(Item(batch_id="b1", source=source), S.CREATING, reason="x")
+        assert await ledger.has_open("b1")
+        await ledger.advance(item, S.REJECTED, reason="x")
+    assert not await ledger.has_open("b1")
+
+
 async def test_a_transaction_that_changes_no_item_is_not_counted(ledger: CloudLedger) -> None:
     await begun(ledger)
     await ledger.add([Item(batch_id="b1", source="a")])

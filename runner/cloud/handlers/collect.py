@@ -66,16 +66,21 @@ async def collect(deployment: Deployment, message: ImportHint, *, time_left: Tim
 
 
 async def _with_lease(deployment: Deployment, hint: ImportHint, owner: tuple[str, str], deadline: Deadline) -> Outcome:
-    batch = await deployment.ledger.batch(owner[0])
-    if batch is None:
+    batch = await deployment.recent_batch(owner[0])
+    item = await deployment.ledger.item(*owner)
+    if batch is None or item is None or item.import_id != hint.import_id:
         return Done()
-    async with hold_lease(deployment, batch.batch_id, hint.import_id, deadline) as left_s:
-        if left_s is not None:
-            return await _requeue(deployment, hint, min(left_s, HELD_RETRY_S), batch_id=batch.batch_id)
-        item = await deployment.ledger.item(*owner)
-        if item is None or item.import_id != hint.import_id:
-            return Done()
-        return await _Collection(deployment, batch, hint, deadline).run(item)
+    if item.state is _S.COLLECTED:
+        if is_driven_by_stack(batch):
+            await enqueue_finish_if_idle(deployment, batch.batch_id)
+        return Done()
+    async with hold_lease(deployment, batch.batch_id, hint.import_id, deadline) as hold:
+        if hold.left_s is not None:
+            return await _requeue(deployment, hint, min(hold.left_s, HELD_RETRY_S), batch_id=batch.batch_id)
+        collection = _Collection(deployment, batch, hint, deadline)
+        outcome = await collection.run(item)
+        hold.is_over = collection.is_collected
+        return outcome
 
 
 async def _requeue(deployment: Deployment, hint: ImportHint, seconds: float, *, batch_id: str) -> Outcome:
@@ -96,6 +101,8 @@ class _Collection:
         self._hint = hint
         self._deadline = deadline
         self._is_ours = is_driven_by_stack(batch)
+        self.is_collected = False
+        """Whether the result is saved, and the lease of the import is of no more use."""
         self._transitions = deployment.transitions()
         self._tracker = Tracker(
             api=deployment.api,
@@ -144,6 +151,7 @@ class _Collection:
         return await self._tracker.apply(remote, is_whole=True) or item
 
     async def _after(self, before: Item, item: Item) -> Outcome:
+        self.is_collected = item.state is _S.COLLECTED
         if item.state is _S.COLLECTED and before.state is not _S.COLLECTED:
             self._record_latency()
         if not self._is_ours:

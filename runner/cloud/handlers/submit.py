@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.cloud.batch_routes import with_routes_of, with_word_about_json
+from runner.cloud.batch_routes import was_redriven, with_routes_of, with_word_about_json
 from runner.cloud.context import is_driven_by_stack
 from runner.cloud.dead_letters import mark_dead_lettered, wait_for_weather
 from runner.cloud.deadline import Deadline
@@ -40,7 +40,9 @@ LONGEST_DUPLICATE_WAIT = timedelta(days=1)
 LANDED_WAITS_S = 120.0
 """How long loads leave a share of the slots to files that arrived, after one of those found no slot free."""
 
+_FRESH_S = 5.0
 _SHARE, _LANDED = "share", "landed"
+_RECONCILED = "reconciled"
 
 _S = ItemState
 
@@ -76,23 +78,39 @@ async def submit(
 
 
 async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) -> Outcome:
-    batch = await deployment.ledger.batch(ref.batch_id)
-    if batch is None or not is_driven_by_stack(batch) or await _open_item(deployment, ref) is None:
+    batch = await _batch(deployment, ref.batch_id)
+    if batch is None or not is_driven_by_stack(batch) or (item := await _open_item(deployment, ref)) is None:
         return Done()
     if deadline.left_s() <= 0:
         return await _requeue(deployment, ref, 1.0)
-    async with hold_lease(deployment, ref.batch_id, ref.source, deadline) as left_s:
-        if left_s is not None:
-            return await _requeue(deployment, ref, min(left_s, HELD_RETRY_S))
-        item = await _open_item(deployment, ref)
-        if item is None:
-            return Done()
+    holder = f"{deployment.holder()} {item.revision}"
+    async with hold_lease(deployment, ref.batch_id, ref.source, deadline, holder=holder) as hold:
+        if hold.left_s is not None:
+            is_free = await _has_released_old(deployment, item)
+            return await _requeue(deployment, ref, 1.0 if is_free else min(hold.left_s, HELD_RETRY_S))
         if is_rolling(batch.batch_id):
             batch = await with_routes_of(deployment, batch, item)
         elif item.kind is ItemKind.JSON:
             batch = await with_word_about_json(deployment, batch)
         submission = _Submission(deployment, batch, ref, deadline, pacer=await _pacer_of(deployment, ref.batch_id))
-        return await submission.run(item)
+        outcome = await submission.run(item)
+        hold.is_over = submission.is_sent
+        return outcome
+
+
+async def _batch(deployment: Deployment, batch_id: str) -> Batch | None:
+    """Return the batch of an item; that of a load has the same spec at any time."""
+    return await (deployment.ledger.batch(batch_id) if is_rolling(batch_id) else deployment.recent_batch(batch_id))
+
+
+async def _has_released_old(deployment: Deployment, item: Item) -> bool:
+    """Release the lease of a queued item that was redriven, if the function that sent it left it behind."""
+    lease = await deployment.leases.seen(item.batch_id, item.source)
+    taken_at, is_known = lease.holder.rpartition(" ")[2] if lease else "", await was_redriven(deployment, item)
+    if lease is None or not is_known or not taken_at.isdecimal() or int(taken_at) >= item.revision:
+        return False
+    await deployment.leases.release(item.batch_id, item.source, holder=lease.holder)
+    return True
 
 
 async def _pacer_of(deployment: Deployment, batch_id: str) -> CreatePacer | None:
@@ -103,7 +121,12 @@ async def _pacer_of(deployment: Deployment, batch_id: str) -> CreatePacer | None
     if not deployment.landed_share:
         return None
     if not is_rolling(batch_id):
-        waits = await deployment.leases.seen(_SHARE, _LANDED)
+        waits = await deployment.recent.of(
+            (_SHARE, _LANDED),
+            lambda: deployment.leases.seen(_SHARE, _LANDED),
+            now=deployment.clock.ticks(),
+            for_s=_FRESH_S,
+        )
         return deployment.pacer_of_loads if waits is not None else None
     if await deployment.pacer.due_in_s() > 0:
         await deployment.leases.take(_SHARE, _LANDED, holder=_LANDED, for_s=LANDED_WAITS_S)
@@ -137,6 +160,8 @@ class _Submission:
         self._ref = ref
         self._deadline = deadline
         self._stages = deployment.stages(batch, deadline, pacer=pacer)
+        self.is_sent = False
+        """Whether the item was sent, and its lease is of no more use."""
 
     async def run(self, item: Item) -> Outcome:
         result = SubmitResult(item, SubmitOutcome.UNFINISHED)
@@ -203,10 +228,17 @@ class _Submission:
         """
         if not self._deployment.settings.filename_tag:
             return
-        reconciled_to = await self._deployment.ledger.reconciled_to(self._deployment.endpoint)
-        is_fresh = reconciled_to is not None and self._deployment.vendor_time.now() - reconciled_to < RECONCILED_WITHIN
+        deployment, endpoint = self._deployment, self._deployment.endpoint
+        reconciled_to = await deployment.recent.of(
+            (_RECONCILED, endpoint),
+            lambda: deployment.ledger.reconciled_to(endpoint),
+            now=deployment.clock.ticks(),
+            for_s=_FRESH_S,
+        )
+        is_fresh = reconciled_to is not None and deployment.vendor_time.now() - reconciled_to < RECONCILED_WITHIN
         if item.state is _S.CREATING or not is_fresh:
             await self._stages.orphans.reconcile()
+            deployment.recent.forget((_RECONCILED, endpoint))
 
     async def _queued(self, item: Item) -> Item:
         """Queue an item whose create was not recorded; if the create took effect, the tag finds its import."""
@@ -217,6 +249,7 @@ class _Submission:
 
     async def _after(self, result: SubmitResult) -> Outcome:
         item = result.item
+        self.is_sent = item.state is _S.PROCESSING
         if result.outcome is SubmitOutcome.UPLOAD_APART:
             return await _to_upload(self._deployment, self._ref)
         if item.state in TERMINAL_STATES:

@@ -137,11 +137,21 @@ class Counting:
             return row
         seen: list[Row] | None = None
         while True:
-            shards = [one async for page in self._table.query(keys.counters_of(batch_id)) for one in page]
+            shards = await self._shards_of(batch_id)
             total = rows.with_counts(row, [*shards, self._row_of_left(batch_id)])
-            if seen == shards or any(rows.counts_of(total).get(state) for state in OPEN_STATES):
+            if seen == shards or _has_open(total):
                 return total
             seen = shards
+
+    async def has_open(self, batch_id: str) -> bool:
+        """Return whether an item is open; if the shards that are read say so, the row of the batch is not read."""
+        if self.is_late(batch_id) and _has_open(rows.with_counts({}, await self._shards_of(batch_id))):
+            return True
+        row = await self.counted(batch_id)
+        return row is not None and _has_open(row)
+
+    async def _shards_of(self, batch_id: str) -> list[Row]:
+        return [one async for page in self._table.query(keys.counters_of(batch_id)) for one in page]
 
     def with_left(self, batch: Batch) -> Batch:
         """Return a batch with the counters that this process has not written yet."""
@@ -177,6 +187,10 @@ def _added(batch_id: str, counters: Mapping[str, int], token: bytes) -> dict[str
         "ExpressionAttributeNames": names,
         "ExpressionAttributeValues": values | {":w": {"B": token}},
     }
+
+
+def _has_open(row: Row) -> bool:
+    return not OPEN_STATES.isdisjoint(rows.counts_of(row))
 
 
 def _batch_id(row: Row) -> str:

@@ -176,6 +176,9 @@ class DynamoLedger:
         row = await self._counting.counted(batch_id)
         return rows.counts_of(row) if row else {}
 
+    async def has_open(self, batch_id: str) -> bool:
+        return await self._counting.has_open(batch_id)
+
     async def row_totals(self, batch_id: str) -> RowTotals:
         row = await self._counting.counted(batch_id)
         return rows.row_totals_of(row) if row else NO_ROWS
@@ -197,7 +200,11 @@ class DynamoLedger:
 
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
         found: dict[str, list[Item]] = {}
-        for row in await self._table.get_many(map(keys.tag_key, tags)):
+        asked = {keys.tag_key(tag)["pk"]["S"]: keys.tag_key(tag) for tag in tags}
+        there = {row["pk"]["S"]: row for row in await self._table.get_many(asked.values())}
+        for name, key in asked.items():
+            self._known.add(there.get(name, key))
+        for row in there.values():
             if items := await self._with_tag(row):
                 found[row["pk"]["S"].removeprefix("TAG#")] = items
         return found
@@ -421,15 +428,16 @@ class DynamoLedger:
         """Return an item's row and the row of the tag it claims: `{}` if the tag is unused, None if it claims none.
 
         A row that is known at the item's revision is not read again: no two rows of an item have the same revision.
+        That of a tag is not read again, either, because it is only changed if it is as it was read.
         """
         at = keys.item_key(item.batch_id, item.source)
         known = self._known.take(at)
-        if known is not None and rows.item_of(known).revision == item.revision:
-            return known, None if tag is None else await self._table.get(keys.tag_key(tag)) or {}
+        if known is None or rows.item_of(known).revision != item.revision:
+            known = await self._table.get(at)
         if tag is None:
-            return await self._table.get(at), None
-        found = {row["pk"]["S"]: row for row in await self._table.get_many([at, keys.tag_key(tag)])}
-        return found.get(at["pk"]["S"]), found.get(f"TAG#{tag}", {})
+            return known, None
+        tagged = self._known.take(keys.tag_key(tag)) or await self._table.get(keys.tag_key(tag)) or {}
+        return known, tagged if "w" in tagged else {}
 
     async def _with_tag(self, tagged: Row) -> list[Item]:
         """Return the items that have the tag of a row now, by batch and source; `{}` stands for an unused tag."""

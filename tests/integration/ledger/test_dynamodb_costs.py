@@ -22,7 +22,7 @@ START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 BATCH = "20260723-101502-k3f9x2"
 FILES = 99
 MOST_WRITE_REQUESTS = 10
-MOST_READ_UNITS = 2
+MOST_READ_UNITS = 4
 MOST_WRITE_UNITS = {0: 36, 8: 24}
 """With counters in the row of a batch, as runners start it, and with those of the stack's batches, in shards."""
 
