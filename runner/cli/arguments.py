@@ -372,7 +372,10 @@ class CloudRedriveArguments(Redriven, Cloud, Json, Verbose):
 
     batch: Annotated[
         str | None,
-        Argument("BATCH", "The batch's id; by default, the newest of the stack that has items to redrive."),
+        Argument(
+            "BATCH",
+            "The batch's id; by default, the newest of the stack with such items, and for --results the newest.",
+        ),
     ] = None
     dead_letters: Annotated[
         bool,

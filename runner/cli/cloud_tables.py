@@ -11,7 +11,7 @@ from rich.console import Console
 
 from runner.cli.styles import line
 from runner.cli.summary import print_commands, print_failures
-from runner.cli.tables import print_batch_table, print_status
+from runner.cli.tables import print_batch_table, print_status, redriven_sentence
 from runner.clock import system_now
 from runner.formatting import counted, lasting, shown
 from runner.models import OPEN_STATES, ItemState, iso
@@ -143,14 +143,18 @@ def print_manifest_place(console: Console, status: BatchStatus, *, to: Path | No
     line(console, f"the stack's own manifest: {_manifest(status)}", style="dim")
 
 
-def print_put_back(console: Console, redriven: Redriven, *, batch_id: str | None, options: str) -> None:
+def print_put_back(
+    console: Console, redriven: Redriven, *, batch_id: str | None, results: bool = False, options: str
+) -> None:
     """Write what is queued again; `batch_id` is the batch, if it was only one."""
     for queue, count in redriven.dead_letters.items():
         if count:
             line(console, f"{counted(count, 'dead letter')} returned to the queue {queue}")
     if redriven.dead_letters and not any(redriven.dead_letters.values()):
         line(console, "there are no dead letters")
-    if redriven.items or not redriven.dead_letters:
+    if batch_id is not None:
+        line(console, redriven_sentence(redriven.items, batch_id, results=results))
+    elif redriven.items:
         line(console, f"{counted(redriven.items, 'item')} queued again")
     if redriven.items or any(redriven.dead_letters.values()):
         print_commands(

@@ -239,10 +239,15 @@ def _detail(difference: Difference) -> str:
 
 def print_redriven(console: Console, count: int, *, batch_id: str, options: str = "", results: bool = False) -> None:
     """Write how many items of a batch are queued, or results missing; `options` are those that `resume` needs."""
-    what, done = ("result", "to fetch again") if results else ("item", "queued again")
-    line(console, f"{counted(count, what)} of batch {shown(batch_id)} {done}")
+    line(console, redriven_sentence(count, batch_id, results=results))
     if count:
         line(console, f"to {'fetch' if results else 'send'} them: bulkhead resume {shown(batch_id)}{options}")
+
+
+def redriven_sentence(count: int, batch_id: str, *, results: bool) -> str:
+    """Return how many items of a batch are queued, or results missing."""
+    what, done = ("result", "to fetch again") if results else ("item", "queued again")
+    return f"{counted(count, what)} of batch {shown(batch_id)} {done}"
 
 
 def print_no_match(console: Console, match: str) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import Unavailable
 from runner.formatting import shown
+from runner.local.outcome import ExitCode, end_in_words
+from runner.models import ItemState
 
 if TYPE_CHECKING:
     from runner.aws.services import Aws
@@ -41,7 +43,7 @@ class AwsNotifier:
             TopicArn=self._topic_arn,
             Subject=_line(subject),
             MessageStructure="json",
-            Message=json.dumps({"default": detail, "email": _mail(subject, summary)}, ensure_ascii=False),
+            Message=json.dumps({"default": detail, "email": _mail(summary)}, ensure_ascii=False),
             MessageAttributes={"state": {"DataType": "String", "StringValue": str(state)}},
         )
 
@@ -79,15 +81,26 @@ def _line(text: str) -> str:
     return plain[:_MAX_SUBJECT_CHARS]
 
 
-def _mail(subject: str, summary: Mapping[str, Any]) -> str:
-    """Return the text of the mail: the end, its reason, the number of items in each state, the manifest's url."""
-    states = [f"{count:>9,}  {state}" for state, count in summary["by_state"].items() if count]
-    lines = [
-        subject,
-        shown(str(summary.get("reason", ""))),
-        "",
-        *states,
-        "",
-        f"Manifest: {summary.get('manifest', '')}",
-    ]
-    return "\n".join(lines) + "\n"
+def _mail(summary: Mapping[str, Any]) -> str:
+    """Return the text of the mail: what a notification of a run says, where the manifest is, and the next command."""
+    by_state = {ItemState(state): count for state, count in summary["by_state"].items() if count}
+    code, manifest = ExitCode(summary["exit_code"]), str(summary["manifest"])
+    lines = end_in_words(
+        shown(summary["batch_id"]),
+        "finished",
+        code,
+        by_state,
+        source_uri=summary["source"],
+        out=manifest.rpartition("/")[0],
+        reason=summary["reason"],
+        earlier_reviews=summary["earlier_review_count"],
+    )
+    next_step = _next_step(by_state, summary)
+    return "\n".join([*lines, f"Manifest: {shown(manifest)}", *([f"Next: {next_step}"] if next_step else [])]) + "\n"
+
+
+def _next_step(by_state: Mapping[ItemState, int], summary: Mapping[str, Any]) -> str:
+    if by_state.get(ItemState.NEEDS_REVIEW) or summary["earlier_review_count"]:
+        return "bulkhead cloud reviews"
+    is_successful = summary["exit_code"] == ExitCode.OK
+    return "" if is_successful else f"bulkhead cloud status {shown(summary['batch_id'])}"

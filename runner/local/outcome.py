@@ -7,11 +7,15 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from runner import errors
-from runner.formatting import counted, storable
+from runner.aws.s3 import S3Place, is_s3
+from runner.formatting import counted, shown, storable
+from runner.manifest import REPORT_HTML
 from runner.manifest.row_summary import RowSummary
+from runner.masking import FORMS, Mask, cut
 from runner.models import NONE_DEFERRED, OPEN_STATES, Batch, BatchState, Deferrals, ItemState
 from runner.reviews import NO_EARLIER_REVIEWS, EarlierReviews
 from runner.row_counts import NO_ROWS, RowTotals
+from runner.sources.spec import local_path
 from runner.stages.earlier import NOTHING_HELD_BACK, HeldBack
 from runner.stop import StopReason, StopSignal
 
@@ -259,6 +263,41 @@ def items_phrase(counts: Iterable[tuple[ItemState, int]]) -> str:
     counts = list(counts)
     states = ", ".join(f"{count:,} {_state_phrase(state, count)}" for state, count in counts)
     return f"{counted(sum(count for _, count in counts), 'item')}: {states}" if states else "no items"
+
+
+def end_in_words(
+    batch_id: str,
+    verb: str,
+    code: ExitCode,
+    by_state: Mapping[ItemState, int],
+    *,
+    source_uri: str | None,
+    out: str | None,
+    reason: str,
+    earlier_reviews: int = 0,
+    mask: Mask = FORMS,
+) -> list[str]:
+    """Return the lines of a notification about an end: batch, items, reason, and report, without what is unknown.
+
+    `earlier_reviews` are open in earlier batches.
+    """
+    source = f" of {_source(source_uri)}" if source_uri else ""
+    lines = [
+        f"Batch {batch_id}{source} {verb} with exit code {int(code)}.",
+        f"{items_phrase((state, by_state[state]) for state in _COLLECTED_FIRST if by_state.get(state))}.",
+        f"{counted(earlier_reviews, 'open review')} of earlier batches." if earlier_reviews else "",
+        "" if code is ExitCode.OK else mask.short(shown(reason)),
+        f"Report: {cut(shown(out.rstrip('/')), _NAME_CHARS)}/{REPORT_HTML}" if out else "",
+    ]
+    return list(filter(None, lines))
+
+
+_COLLECTED_FIRST = sorted(ItemState, key=lambda state: state is not ItemState.COLLECTED)
+_NAME_CHARS = 200
+
+
+def _source(uri: str) -> str:
+    return cut(shown(str(S3Place.of_uri(uri)) if is_s3(uri) else local_path(uri)), _NAME_CHARS)
 
 
 def _state_phrase(state: ItemState, count: int) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from runner.aws.s3 import S3Place, is_s3
 from runner.config.notify_values import Occasion
-from runner.formatting import counted, shown
+from runner.formatting import shown
 from runner.local.outage import UNREACHABLE_SINCE
-from runner.local.outcome import ExitCode, items_phrase
-from runner.manifest import REPORT_HTML
-from runner.masking import FORMS, Mask, cut
+from runner.local.outcome import ExitCode, end_in_words
+from runner.masking import FORMS, Mask
 from runner.models import OPEN_STATES, BatchState, ItemState
-from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
     from runner.events import BatchFinished, BatchStarted, OutageBegan
@@ -24,8 +21,6 @@ _VERBS = {BatchState.PAUSED: "paused", BatchState.INTERRUPTED: "was interrupted"
 _STOPPED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.OUT_OF_TIME)
 _NEEDING_A_FIX = (ExitCode.FATAL, ExitCode.TOO_MANY_FAILURES)
 _UNSUCCESSFUL = (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN)
-_ORDER = sorted(ItemState, key=lambda state: state is not ItemState.COLLECTED)
-_NAME_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +57,23 @@ def ended(
     """
     code = ExitCode(event.exit_code)
     verb = _verb(event, code)
-    source = f" of {_source(started.source_uri)}" if started else ""
     has_reviews = bool(event.by_state.get(ItemState.NEEDS_REVIEW) or earlier_reviews)
     next_step = _next_step(event, code, has_reviews=has_reviews)
-    lines = [
-        f"Batch {event.batch_id}{source} {verb} with exit code {int(code)}.",
-        f"{items_phrase((state, event.by_state[state]) for state in _ORDER if event.by_state.get(state))}.",
-        f"{counted(earlier_reviews, 'open review')} of earlier batches." if earlier_reviews else "",
-        "" if code is ExitCode.OK else mask.short(shown(event.reason)),
-        f"Report: {cut(shown(started.out.rstrip('/')), _NAME_CHARS)}/{REPORT_HTML}" if started else "",
-        f"Next: {next_step}{options}" if next_step and options is not None else "",
-    ]
+    lines = end_in_words(
+        event.batch_id,
+        verb,
+        code,
+        {ItemState(state): count for state, count in event.by_state.items()},
+        source_uri=started.source_uri if started else None,
+        out=started.out if started else None,
+        reason=event.reason,
+        earlier_reviews=earlier_reviews,
+        mask=mask,
+    )
+    lines += [f"Next: {next_step}{options}"] if next_step and options is not None else []
     return Message(
         title=f"Bulkhead: batch {verb} with exit code {int(code)}",
-        body="\n".join(filter(None, lines)),
+        body="\n".join(lines),
         level=_level(code),
         occasions=frozenset(_occasions(event, has_reviews=has_reviews, outage_told=outage_told)),
     )
@@ -146,7 +144,3 @@ def _level(code: ExitCode) -> Level:
     if code is ExitCode.OK:
         return "success"
     return "warning" if code in (*_STOPPED, ExitCode.NEEDS_REVIEW, ExitCode.NOTHING_TO_DO) else "failure"
-
-
-def _source(uri: str) -> str:
-    return cut(shown(str(S3Place.of_uri(uri)) if is_s3(uri) else local_path(uri)), _NAME_CHARS)

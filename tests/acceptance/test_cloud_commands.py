@@ -129,10 +129,10 @@ def test_the_manifest_can_be_a_file(deployed: Deployed, bulkhead: Command) -> No
 def test_redriven_items_are_queued_and_enqueued(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"in/a.csv": S.FAILED, "b.csv": S.FAILED, "c.csv": S.COLLECTED})
     ended = bulkhead("cloud", "redrive", "b1", "--match", "in/*/*", "--json").expect(0)
-    assert ended.document == {"items": 0, "dead_letters": {}}
+    assert ended.document == {"redriven": 0, "items": 0, "dead_letters": {}}
     assert b"no item in these states matches in/*/*" in ended.stderr
     ended = bulkhead("cloud", "redrive", "b1", "--match", "in/*", "--json").expect(0)
-    assert ended.document == {"items": 1, "dead_letters": {}}
+    assert ended.document == {"redriven": 1, "items": 1, "dead_letters": {}}
     assert received(deployed, "LoadQueueUrl") == [ItemRef(batch_id="b1", source="in/a.csv")]
     (document,) = bulkhead("cloud", "status", "--json").expect(0).document
     assert (document["state"], document["by_state"]) == ("running", {"queued": 1, "failed": 1, "collected": 1})

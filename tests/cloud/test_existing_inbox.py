@@ -1,8 +1,9 @@
-"""A stack that fits into an account: it reads a bucket that was there before, and takes its policies and topics."""
+"""A stack that fits into an account: it reads a bucket of the account, and a worker outside of it sends the files."""
 
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.support.cloud.building import built_template
 from tests.support.cloud.deploying import deploy
 from tests.support.cloud.running import Cloud, rolling
 from tests.support.cloud.stack import until
-from tests.support.command import CANARY_KEY
+from tests.support.command import CANARY_KEY, Command
 
 BUCKET = "acme-inbox"
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -45,6 +46,7 @@ def fitted(deployed: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "PageTopicArn": on_call,
         "TicketTopicArn": tickets,
         "ReconcileMinutes": "60",
+        "SubmitBy": "container",
     }
     with deploy(
         aws,
@@ -66,9 +68,34 @@ def _client(cloud: Cloud, service: str) -> Any:
     return boto3.client(service, **cloud.aws.client_arguments)
 
 
+def _may_work(cloud: Cloud) -> dict[str, str]:
+    """Return the credentials of somebody who has the policy for workers, and no other right.
+
+    For ministack, sending batches is a permission of its own, and a condition can't name the namespace of a metric.
+    """
+    iam = cloud.stack.client("iam")
+    arn = cloud.stack.outputs["WorkerPolicyArn"]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    (metrics,) = [one for one in document["Statement"] if one.get("Sid") == "Metrics"]
+    del metrics["Condition"]
+    granted = json.dumps(document).replace('"sqs:SendMessage"', '"sqs:SendMessage*"')
+    iam.create_user(UserName="worker")
+    iam.put_user_policy(UserName="worker", PolicyName="worker", PolicyDocument=granted)
+    key = iam.create_access_key(UserName="worker")["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def _finding(bulkhead: Command, name: str) -> dict[str, Any]:
+    (found,) = [one for one in bulkhead("cloud", "doctor", "--json").document if one["name"] == name]
+    return dict(found)
+
+
 def test_the_stack_imports_from_a_bucket_that_others_use_and_changes_nothing_in_it(
     fitted: Cloud, tmp_path: Path
 ) -> None:
+    bulkhead = fitted.command(tmp_path)
+    bulkhead.environment |= {"BULKHEAD_STACK": "fitted", "DROMO_LICENSE_KEY": ""}
     queue = _notified(fitted)
     done = shell(fitted.aws, tmp_path, command=fitted.stack.outputs["ConnectInboxCommand"])
     assert done.returncode == 0, done.stderr
@@ -76,9 +103,19 @@ def test_the_stack_imports_from_a_bucket_that_others_use_and_changes_nothing_in_
     files = fitted.land({"incoming/orders/a.csv": rows(900)})
     fitted.land({"incoming/later/b.csv": rows(901), "private/c.csv": rows(902)})
     batch_id = rolling("orders")
-    fitted.expect(batch_id, dict.fromkeys(files, "collected"))
+    until(lambda: fitted.stack.depth("Submit"), what=fitted.stack.depths)
+    assert _finding(bulkhead, "worker")["level"] == "fail", "a file waits, and nobody sends it"
+    with bulkhead.start("cloud", "work", "--stats", "1s", variables=_may_work(fitted)) as worker:
+        fitted.expect(batch_id, dict.fromkeys(files, "collected"))
+        until(fitted.stack.is_quiet, what=fitted.stack.depths)
+        assert _finding(bulkhead, "worker")["level"] == "ok"
+        assert bulkhead("cloud", "status", batch_id, "--json").expect(0).document["worker_is_there"] is True
+        worker.send(signal.SIGTERM)
+        said = worker.wait(timeout_s=30).expect(143).text
+    assert "1 create;" in said
+    assert "not written" not in said
     fitted.assert_collected(files, batch_id=batch_id)
-    until(fitted.stack.is_quiet, what=fitted.stack.depths)
+    assert fitted.stack.log("Submit") == [], "no function has sent anything"
     assert fitted.batches_of("landed-") == [batch_id]
     assert _keys(fitted, queue) == {"incoming/orders/a.csv", "incoming/later/b.csv", "private/c.csv"}
     fitted.stack.client("sqs").delete_queue(QueueUrl=queue)

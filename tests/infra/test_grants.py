@@ -107,7 +107,7 @@ GRANTS: dict[str, dict[str, str]] = {
     },
 }
 WORKER = GRANTS["Submit"] | {
-    "AWS::StackId": "cloudformation:DescribeStacks",
+    "stack/${StackName}/*": "cloudformation:DescribeStacks",
     "*": "cloudwatch:PutMetricData",
 }
 """What the function submit may do, to find the stack, and to write the metrics of that function."""
@@ -264,7 +264,7 @@ def _name(resource: Any) -> str:
         case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), "Arn" | "Id"]}:
             return name
         case {"Fn::Sub": str(text)} if text.startswith("arn:"):
-            return text.rpartition(":")[2]
+            return text.replace("AWS::", "").rpartition(":")[2]
         case {"Fn::Sub": str(text)}:
             return text.removeprefix("${").replace(".Arn}", "")
     return str(resource)

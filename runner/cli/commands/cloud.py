@@ -90,7 +90,7 @@ async def redrive(args: CloudRedriveArguments) -> None:
         if args.dead_letters:
             redriven = await s.operations.return_dead_letters()
         else:
-            batch_id = batch_id or await s.operations.batch_to_redrive(states)
+            batch_id = batch_id or await s.operations.batch_to_redrive(() if args.results else states)
             if args.results:
                 redriven = await s.operations.fetch_results_again(batch_id, match=args.match)
             else:
@@ -100,7 +100,10 @@ async def redrive(args: CloudRedriveArguments) -> None:
                 )
         s.answer(
             redriven,
-            lambda console, found: print_put_back(console, found, batch_id=batch_id, options=args.repeated()),
+            lambda console, found: print_put_back(
+                console, found, batch_id=batch_id, results=args.results, options=args.repeated()
+            ),
+            lambda found: {"redriven": found.items, "items": found.items, "dead_letters": found.dead_letters},
         )
     if not args.dead_letters and args.match is not None and not redriven.items:
         print_no_match(console(stderr=True), args.match)

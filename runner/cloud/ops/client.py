@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
 from pydantic import SecretStr
 
@@ -158,11 +158,15 @@ class Operations:
     ) -> tuple[Batch, list[Item]]:
         """Dismiss open reviews, failed and uncertain items of a batch that the stack drives; see `dismiss_items`.
 
-        Without an id, takes the newest batch with such items. Returns the batch and the items as they were. Raises
-        ConfigError if there is no such batch, a runner drives it, or the reason or the glob cannot be used.
+        Without an id, takes the newest batch with such items, or else the newest. Returns the batch and the items as
+        they were. Raises ConfigError if there is no such batch, a runner drives it, or the reason or the glob cannot be
+        used.
         """
         ledger = await self._ledger()
-        batch = await (self._batch_of_stack(batch_id, command="dismiss") if batch_id else newest_dismissible(ledger))
+        if batch_id is not None:
+            batch = await self._batch_of_stack(batch_id, command="dismiss")
+        else:
+            batch = await newest_dismissible(ledger) or self._no_batches()
         transitions = self._transitions(ledger)
         items = await dismiss_items(
             ledger, self._queues(), batch.batch_id, match=match, reason=reason, transitions=transitions
@@ -180,11 +184,7 @@ class Operations:
             counts = await ledger.counts(batch.batch_id)
             if any(counts.get(state) for state in states):
                 return batch.batch_id
-        if not newest_first:
-            raise ConfigError(
-                f"the stack {self.stack.name} has no batches yet", hint=f"bulkhead cloud status{self._options}"
-            )
-        return newest_first[0].batch_id
+        return (newest_first[0] if newest_first else self._no_batches()).batch_id
 
     async def redrive(
         self, batch_id: str, *, states: Collection[ItemState], match: str | None = None, import_again: bool = False
@@ -284,6 +284,11 @@ class Operations:
 
     def _transitions(self, ledger: CloudLedger) -> Transitions:
         return Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
+
+    def _no_batches(self) -> NoReturn:
+        raise ConfigError(
+            f"the stack {self.stack.name} has no batches yet", hint=f"bulkhead cloud status{self._options}"
+        )
 
     async def _batch_of_stack(self, batch_id: str, *, command: str) -> Batch:
         """Return a batch that the stack drives. Raises ConfigError for any other, with the command for that."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.messages import BatchRef
 from runner.cloud.protocols import Queue
-from runner.errors import ConfigError
 from runner.local.dismiss import batches_of, dismiss, has_dismissible
 
 if TYPE_CHECKING:
@@ -16,15 +15,13 @@ if TYPE_CHECKING:
     from runner.stages.transitions import Transitions
 
 
-async def newest_dismissible(ledger: Ledger) -> Batch:
-    """Return the newest batch of the stack that has something to dismiss. Raises ConfigError if there is none."""
-    for batch in reversed(await ledger.batches()):
-        if batch.driver == "stack" and await has_dismissible(ledger, batch.batch_id):
+async def newest_dismissible(ledger: Ledger) -> Batch | None:
+    """Return the newest batch of the stack that has something to dismiss, or else its newest; None if it has none."""
+    newest_first = [batch for batch in reversed(await ledger.batches()) if batch.driver == "stack"]
+    for batch in newest_first:
+        if await has_dismissible(ledger, batch.batch_id):
             return batch
-    raise ConfigError(
-        "no batch of the stack has an open review, or a failed or uncertain item to dismiss",
-        hint="bulkhead cloud status",
-    )
+    return next(iter(newest_first), None)
 
 
 async def dismiss_items(

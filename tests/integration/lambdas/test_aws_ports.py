@@ -14,7 +14,9 @@ from runner.cloud.notify import AwsNotifier
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import SqsQueues
 from runner.errors import AwsRefused, Unavailable
+from runner.events import BatchFinished, BatchStarted
 from runner.models import BatchState
+from runner.notify.message import ended
 from tests.support.functions import Stack
 
 SUMMARY = {
@@ -22,6 +24,9 @@ SUMMARY = {
     "state": "complete",
     "items": 3,
     "by_state": {"collected": 2, "failed": 1, "queued": 0},
+    "source": "s3://inbox/orders",
+    "exit_code": 4,
+    "earlier_review_count": 0,
     "reason": "all items came to an end\nSubject: x",
     "manifest": "s3://results/batches/landed-20260723-aufträge/manifest.jsonl",
     "end": "landed-20260723-aufträge-17",
@@ -178,7 +183,40 @@ async def test_a_letter_says_in_plain_words_what_became_of_the_items() -> None:
     published = listening.calls["publish"]
     assert len(published["Subject"]) < 100
     letter = json.loads(published["Message"])["email"]
-    assert "        2  collected" in letter
-    assert "        1  failed" in letter
-    assert "queued" not in letter
-    assert "Manifest: s3://results/" in letter
+    assert letter.splitlines()[1:] == [
+        "3 items: 2 collected, 1 failed.",
+        "all items came to an end\\nSubject: x",
+        "Report: s3://results/batches/landed-20260723-aufträge/report.html",
+        "Manifest: s3://results/batches/landed-20260723-aufträge/manifest.jsonl",
+        f"Next: bulkhead cloud status {'b' * 300}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by_state", "code", "earlier", "next_step"),
+    [
+        ({"collected": 2}, 0, 0, ""),
+        ({"collected": 2, "needs_review": 1}, 6, 0, "reviews"),
+        ({"collected": 2}, 6, 1, "reviews"),
+        ({"collected": 2, "failed": 1}, 4, 0, "status"),
+    ],
+)
+async def test_a_letter_says_what_the_notification_of_a_run_says_about_the_same_end(
+    by_state: dict[str, int], code: int, earlier: int, next_step: str
+) -> None:
+    listening = Listening()
+    summary = {**SUMMARY, "by_state": by_state, "exit_code": code, "earlier_review_count": earlier, "batch_id": "b1"}
+    await AwsNotifier(listening, topic_arn="arn", event_bus="default").batch_ended(summary, state=BatchState.SETTLED)
+    letter = json.loads(listening.calls["publish"]["Message"])["email"].splitlines()
+    out = SUMMARY["manifest"].rpartition("/")[0]  # type: ignore[attr-defined]
+    local = ended(
+        BatchFinished(
+            batch_id="b1", state=BatchState.SETTLED, by_state=by_state, exit_code=code, reason=str(SUMMARY["reason"])
+        ),
+        BatchStarted(batch_id="b1", source_uri="s3://inbox/orders", out=out, resumed=False, by_state={}, slots_free=20),
+        earlier_reviews=earlier,
+        outage_told=False,
+    ).body.splitlines()
+    only_cloud = f"Manifest: {SUMMARY['manifest']}"
+    assert [line.replace("bulkhead cloud ", "bulkhead ") for line in letter if line != only_cloud] == local
+    assert (f"bulkhead cloud {next_step}" in letter[-1]) == bool(next_step)
