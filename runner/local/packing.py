@@ -82,6 +82,8 @@ class Packing:
         self._is_planned = asyncio.Event()
         self._to_make = self._ended_count = 0
         self._unsent: set[str] = set()
+        self._sends = True
+        """Whether this run sends files; otherwise only results of packs are saved."""
 
     def sent(self, pack: Item) -> None:
         """Take note that a pack has an import, or has ended without one."""
@@ -114,6 +116,13 @@ class Packing:
                 await self._stop.sleep(30)
             else:
                 return
+
+    async def continue_at_work(self) -> None:
+        """Hand the packs whose imports are at work to their stages; nothing is sent. Raises LedgerError."""
+        self._sends = False
+        if await self._ledger.batch(self._packs.batch_id) is not None:
+            async for pack in self._ledger.items(self._packs.batch_id, states={_S.PROCESSING, _S.SUCCEEDED}):
+                await self._continue(pack)
 
     async def settle_dissolved(self) -> None:
         """See whether somebody has finished the review of a pack that was deleted. Raises LedgerError."""
@@ -217,6 +226,9 @@ class Packing:
 
         Raises NotYet, as `Collector.collect`, and ForeignImports for a pack that only another ledger knows.
         """
+        if not self._sends and pack.state is not _S.SUCCEEDED:
+            self._inflight.release(pack.source)
+            return
         if pack.state in (_S.REJECTED, _S.SKIPPED):
             self._refuse_lost(pack)
         if pack.state is _S.NEEDS_REVIEW:

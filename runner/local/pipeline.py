@@ -343,6 +343,8 @@ class _Run:
                 self._collects.put_nowait(item)
             else:
                 self._tracker.watch(item)
+        if self._packing is not None:
+            await self._packing.continue_at_work()
         await self._list_reviews()
 
     async def _list_reviews(self) -> None:

@@ -1,0 +1,260 @@
+"""What holds for a file alone holds for each file in a pack: limits, stops, and the commands after a run.
+
+The engine that predicts says of every file that it succeeds, so that packs meet files that need a review or fail.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from runner import Bulkhead, Routes, RunSpec, source_spec
+from runner.check.engine import Engine
+from runner.check.sandbox_engine import sandbox_engine
+from runner.config.settings import Settings
+from runner.config.units import Rate
+from runner.events import Event, ItemMoved, PacksChanged
+from runner.local.outcome import BatchOutcome, ExitCode
+from runner.models import Item, ItemState
+from runner.stop import StopReason
+from sandbox import quotas
+from sandbox.engine.outcome import Outcome, failed
+from sandbox.runs import Job, default_engine
+from sandbox.settings import SandboxSettings
+from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
+
+S = ItemState
+HEADER = "Full Name,Email\n"
+PEOPLE = {
+    "id": "people",
+    "name": "People",
+    "fields": [
+        {"key": "name", "label": "Full Name", "type": "string", "validators": [{"validate": "required"}]},
+        {"key": "email", "label": "Email", "type": "email"},
+    ],
+    "settings": {},
+}
+
+
+DOOM = b"Doomed"
+"""An import of a file with this name in it fails."""
+
+
+def engine_that_fails_for_doom(job: Job) -> Outcome:
+    doomed = isinstance(job.source, Path) and DOOM in job.source.read_bytes()
+    return failed("doom", "a row is doomed") if doomed else default_engine(job)
+
+
+class Optimist:
+    """An engine whose predictions are the sandbox's, but for the status: every file succeeds."""
+
+    def __init__(self) -> None:
+        self._engine = sandbox_engine()
+
+    def engine(self) -> Engine:
+        return replace(self._engine, run=self._run)
+
+    def _run(self, source: Any, /, *, schema: Mapping[str, Any], filename: str, user: Any, result: Any) -> Any:
+        outcome = self._engine.run(source, schema=schema, filename=filename, user=user, result=io.BytesIO())
+        result.write(b"[]")
+        return replace(outcome, status="SUCCESSFUL")  # type: ignore[type-var]
+
+
+class Night:
+    """An inbox, a ledger, and a sandbox; each run is a Bulkhead of its own."""
+
+    def __init__(self, sandbox: RunningSandbox, home: Path) -> None:
+        self.sandbox = sandbox
+        self.home = home
+        self.inbox = home / "inbox"
+        self.inbox.mkdir()
+        self.events: list[Event] = []
+        self.stop_when: Callable[[Event], bool] | None = None
+
+    def add(self, name: str, text: str | None = None) -> None:
+        (self.inbox / name).write_text(text or f"{HEADER}Ann {name},{name}@example.com\n")
+
+    def bulkhead(self, **settings: Any) -> Bulkhead:
+        quick = Rate(100_000, 60.0)
+        given = {
+            "create_quota": quick, "list_quota": quick, "poll_quota": quick, "ledger": self.home / "ledger.db",
+            "quota_store": self.home / "quota.db", "license_key": SecretStr(LICENSE_KEY),
+            "api_url": self.sandbox.base_url, **settings,
+        }  # fmt: skip
+        made = Bulkhead(Settings(**given), on_event=self._take, engine=Optimist().engine)
+        self._running = made
+        return made
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        if self.stop_when is not None and self.stop_when(event):
+            self._running.stop(StopReason.INTERRUPTED)
+
+    def routes(self, behavior: str) -> Routes:
+        """Return the route of all files; `behavior` is what becomes of rows with an empty required cell."""
+        (route,) = Routes.single(schema_id="people").routes
+        return Routes([replace(route, settings={"invalidDataBehavior": behavior})])
+
+    def spec(self, **changes: Any) -> RunSpec:
+        given = {"routes": self.routes("BLOCK_SUBMIT"), "pack": 1000, **changes}
+        return RunSpec(source=source_spec(str(self.inbox)), out=str(self.home / "out"), **given)
+
+    async def named(self, state: ItemState) -> list[str]:
+        return sorted(source for source, item in (await self.items()).items() if item.state is state)
+
+    async def slow(self, running_s: float) -> None:
+        """Let imports take so long by the sandbox's clock."""
+        await self.sandbox.control("POST", "/settings", json={"running_s": running_s})
+
+    async def _page(self) -> Any:
+        _, page = await self.sandbox.api("GET", "/headless/imports/?limit=1000")
+        return page
+
+    async def run(self, *, settings: Mapping[str, Any] | None = None, **changes: Any) -> BatchOutcome:
+        async with self.bulkhead(**(settings or {})) as bulkhead:
+            return await bulkhead.run(self.spec(**changes))
+
+    async def items(self) -> dict[str, Item]:
+        async with self.bulkhead() as bulkhead:
+            return {item.source: item async for item in bulkhead.items()}
+
+    async def delivered(self) -> Counter[str]:
+        """How often the vendor has imported each name."""
+        found: Counter[str] = Counter()
+        for one in (await self._page())["results"]:
+            if one["status"] == "SUCCESSFUL":
+                found.update(row["name"] for row in await self.sandbox.rows(one["id"]))
+        return found
+
+
+@pytest.fixture
+async def night(tmp_path: Path) -> AsyncIterator[Night]:
+    any_pace = quotas.Rate(100_000, 60.0)
+    quick = SandboxSettings(
+        license_key=LICENSE_KEY, create_quota=any_pace, poll_quota=any_pace, pending_s=0.0, running_s=0.05
+    )
+    async with running_sandbox(settings=quick, schemas=[PEOPLE], engine=engine_that_fails_for_doom) as sandbox:
+        yield Night(sandbox, tmp_path)
+
+
+def inbox_of(night: Night, good: int, *, bad: int = 0, doomed: int = 0) -> None:
+    """Fill the inbox; bad files need a review, or lose their row; the imports of doomed ones fail."""
+    for number in range(good):
+        night.add(f"{number:02}.csv")
+    for number in range(bad):
+        night.add(f"bad-{number}.csv", f"{HEADER},nobody{number}@example.com\n")
+    for number in range(doomed):
+        night.add(f"doomed-{number}.csv", f"{HEADER}Doomed,d{number}@example.com\n")
+
+
+async def test_a_file_that_needs_a_review_waits_for_one_alone_and_the_others_are_collected(night: Night) -> None:
+    inbox_of(night, 12, bad=1)
+    outcome = await night.run()
+    items = await night.items()
+    assert outcome.exit_code == ExitCode.NEEDS_REVIEW
+    assert items["bad-0.csv"].state is S.NEEDS_REVIEW
+    assert items["bad-0.csv"].import_id is not None
+    assert sum(item.state is S.COLLECTED for item in items.values()) == 12
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(12))
+
+
+async def test_a_review_of_a_file_that_left_its_pack_is_dismissed_as_any_other(night: Night) -> None:
+    inbox_of(night, 8, bad=1)
+    await night.run()
+    async with night.bulkhead() as bulkhead:
+        assert [review.source for review in await bulkhead.reviews()] == ["bad-0.csv"]
+        _, dismissed = await bulkhead.dismiss(reason="no customer")
+    assert [item.source for item in dismissed] == ["bad-0.csv"]
+    assert (await night.items())["bad-0.csv"].error_code == "review_dismissed"
+
+
+async def test_a_stop_before_a_pack_is_sent_keeps_it_and_the_next_run_sends_it(night: Night) -> None:
+    inbox_of(night, 12)
+    night.stop_when = lambda event: isinstance(event, ItemMoved) and event.new is S.PACKED
+    await night.run()
+    assert len(await night.named(S.PACKED)) == 5
+    assert await night.delivered() == Counter()
+    night.stop_when = None
+    outcome = await night.run(pack=None)
+    assert outcome.exit_code == ExitCode.OK
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(12))
+
+
+async def test_track_collects_a_pack_that_was_at_work_when_its_run_stopped(night: Night) -> None:
+    inbox_of(night, 5)
+    await night.slow(60.0)
+    night.stop_when = lambda event: isinstance(event, PacksChanged) and event.total > 0 and event.unsent == 0
+    await night.run()
+    night.stop_when = None
+    assert {item.state for item in (await night.items()).values()} == {S.PACKED}
+    await night.sandbox.control("POST", "/clock", json={"advance_s": 100})
+    async with night.bulkhead() as bulkhead:
+        outcome = await bulkhead.track()
+    assert outcome.by_state == {S.COLLECTED: 5}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+async def test_files_of_a_failed_pack_count_for_max_failures_and_the_pack_does_not(night: Night) -> None:
+    inbox_of(night, 20, doomed=3)
+    outcome = await night.run(settings={"max_failures": "2"})
+    assert outcome.exit_code == ExitCode.TOO_MANY_FAILURES
+    assert set(await night.named(S.FAILED)) <= {f"doomed-{number}.csv" for number in range(3)}
+
+
+async def test_a_failed_pack_alone_is_not_too_many_failures(night: Night) -> None:
+    inbox_of(night, 20, doomed=1)
+    outcome = await night.run(settings={"max_failures": "2"})
+    assert outcome.exit_code == ExitCode.ITEMS_FAILED
+    assert await night.named(S.FAILED) == ["doomed-0.csv"]
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(20))
+
+
+async def test_rows_that_packs_leave_out_count_for_max_rows_lost_and_for_their_files(night: Night) -> None:
+    inbox_of(night, 12, bad=4)
+    outcome = await night.run(settings={"max_rows_lost": "3"}, routes=night.routes("REMOVE_INVALID_ROWS"))
+    assert outcome.exit_code == ExitCode.TOO_MANY_FAILURES
+    lost = {source: item.rows_left_out for source, item in (await night.items()).items() if item.rows_left_out}
+    assert lost == {f"bad-{number}.csv": 1 for number in range(4)}
+
+
+async def test_a_file_that_failed_is_sent_again_alone_by_redrive_and_only_then(night: Night) -> None:
+    inbox_of(night, 10, doomed=1)
+    await night.run()
+    before = (await night.items())["doomed-0.csv"]
+    assert before.state is S.FAILED
+    async with night.bulkhead() as bulkhead:
+        assert await bulkhead.redrive(states={S.FAILED}) == 1
+        await bulkhead.resume()
+    after = (await night.items())["doomed-0.csv"]
+    assert after.import_id not in (None, before.import_id)
+    outcome = await night.run()
+    assert outcome.by_state == {S.SKIPPED: 10, S.FAILED: 1}
+    assert (await night.items())["doomed-0.csv"].error_code == "failed_before"
+
+
+async def test_files_that_the_vendor_refused_are_sent_again_with_retry_failed(night: Night) -> None:
+    inbox_of(night, 10, doomed=2)
+    await night.run()
+    outcome = await night.run(retry_failed=True)
+    assert outcome.by_state == {S.SKIPPED: 10, S.FAILED: 2}
+    assert {item.error_code for item in (await night.items()).values()} == {None, "import_failed"}
+
+
+async def test_a_file_whose_import_another_ledger_has_made_is_adopted_and_in_no_pack(night: Night) -> None:
+    inbox_of(night, 6)
+    await night.run(pack=0)
+    for path in night.home.glob("ledger.db*"):
+        path.unlink()
+    inbox_of(night, 11)
+    outcome = await night.run()
+    assert outcome.exit_code == ExitCode.OK
+    items = await night.items()
+    assert [items[f"{number:02}.csv"].pack_import_id is None for number in range(11)] == [True] * 6 + [False] * 5
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(11))
