@@ -37,7 +37,7 @@ async def with_routes_of(deployment: Deployment, batch: Batch, item: Item) -> Ba
     spec = spec_of(batch)
     current = spec.routes.for_version(item.source, item.version)
     is_as_bound = not item.binding or (current is not None and current.binding == item.binding)
-    if is_as_bound or await was_redriven(deployment, item):
+    if is_as_bound or await _was_redriven(deployment, item):
         return batch
     known = (*spec.routes.routes, *spec.earlier_routes.routes)
     bound = [replace(route, match="**") for route in known if route.binding == item.binding][:1]
@@ -46,7 +46,7 @@ async def with_routes_of(deployment: Deployment, batch: Batch, item: Item) -> Ba
     return replace(batch, config=replace(spec, routes=Routes(bound)).to_json())
 
 
-async def was_redriven(deployment: Deployment, item: Item) -> bool:
+async def _was_redriven(deployment: Deployment, item: Item) -> bool:
     """Return whether a person has queued the item again after it had ended, and nothing was sent since."""
     history = await deployment.ledger.history(item.batch_id, item.source)
     before = next((entry.state for entry in reversed(history) if entry.state is not ItemState.QUEUED), None)

@@ -6,6 +6,7 @@ if nobody asks for so long that nothing is known any more.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,6 +58,7 @@ class Breaker:
         self._failures = 0
         self._since: float | None = None
         self._read_at: float | None = None
+        self._reading = asyncio.Lock()
 
     async def wait_s(self) -> float | None:
         """Return None if the vendor may be called, else in how many seconds to try again; asks it if it is time to."""
@@ -115,11 +117,12 @@ class Breaker:
 
     async def _away_since(self) -> float | None:
         """Return since when the vendor does not answer, in seconds since 1970; None while it does."""
-        now = self._clock.ticks()
-        if self._read_at is None or now - self._read_at >= _FRESH_S:
-            known = await self._leases.seen(_PLACE, _AWAY)
-            self._note(float(known.holder) if known else None)
-        return self._since
+        async with self._reading:
+            now = self._clock.ticks()
+            if self._read_at is None or now - self._read_at >= _FRESH_S:
+                known = await self._leases.seen(_PLACE, _AWAY)
+                self._note(float(known.holder) if known else None)
+            return self._since
 
     def _note(self, since: float | None) -> None:
         self._since, self._read_at = since, self._clock.ticks()

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -109,18 +110,21 @@ class Recent:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._reading: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def of(self, name: tuple[str, str], read: Callable[[], Awaitable[_T]], *, now: float, for_s: float) -> _T:
-        """Return what `read` returned up to `for_s` seconds before `now`, or read it; None is not kept."""
-        at, kept = self._kept.get(name, (-math.inf, None))
-        if kept is not None and now - at < for_s:
-            found: _T = kept
+        """Return what `read` returned up to `for_s` seconds before `now`, or read it, once for all who ask together."""
+        async with self._reading[name]:
+            at, kept = self._kept.get(name, (-math.inf, None))
+            if now - at < for_s:
+                found: _T = kept
+                return found
+            found = await read()
+            if len(self._kept) >= _MOST_RECENT:
+                self._kept.clear()
+                self._reading.clear()
+            self._kept[name] = (now, found)
             return found
-        found = await read()
-        if len(self._kept) >= _MOST_RECENT:
-            self._kept.clear()
-        self._kept[name] = (now, found)
-        return found
 
     def forget(self, name: tuple[str, str]) -> None:
         self._kept.pop(name, None)
@@ -188,9 +192,13 @@ class Deployment:
 
     async def recent_batch(self, batch_id: str) -> Batch | None:
         """Return a batch as it is, or was a few seconds ago."""
-        return await self.recent.of(
-            ("batch", batch_id), lambda: self.ledger.batch(batch_id), now=self.clock.ticks(), for_s=_BATCH_FRESH_S
+        name = ("batch", batch_id)
+        batch = await self.recent.of(
+            name, lambda: self.ledger.batch(batch_id), now=self.clock.ticks(), for_s=_BATCH_FRESH_S
         )
+        if batch is None:
+            self.recent.forget(name)
+        return batch
 
     @property
     def pacer_of_loads(self) -> CreatePacer:

@@ -5,15 +5,19 @@ They save money and time. Safety never depends on them: that is what the ledger'
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.cloud.protocols import MAX_DELAY_S, Done, Requeued
 from runner.dromo.listing import CLOCK_MARGIN
+from runner.errors import BulkheadError
+from runner.events import ItemMoved
 from runner.models import Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
@@ -23,8 +27,20 @@ if TYPE_CHECKING:
     from runner.cloud.deadline import Deadline
     from runner.cloud.messages import Message
     from runner.cloud.protocols import Outcome, Queue
+    from runner.events import Event
     from runner.ledger.leases import Leases
 
+
+logger = logging.getLogger(__name__)
+
+LONG_S = 5.0
+"""How long work lasts without a lease."""
+
+NEW_S = 12.0
+"""How long an entry in an item's history says that somebody works on it: LONG_S, and time to take the lease."""
+
+_NOBODY = "nobody"
+"""The holder of a lease that says that nobody works on an item, however new its history is."""
 
 CLAIM_S = 20.0
 """How long a function first claims the right to requeue a message; if its send fails, the claim ends this soon."""
@@ -48,29 +64,108 @@ _UNKNOWN_OUTCOME_S = 60.0
 _PAGE = 200
 
 
-@dataclass(slots=True)
-class Hold:
-    """A lease that was asked for: `left_s` is None if it is held, else how long another holder still has it.
+@asynccontextmanager
+async def hold_lease(
+    deployment: Deployment, batch_id: str, name: str, deadline: Deadline
+) -> AsyncIterator[float | None]:
+    """Hold a lease for as long as the function can live, and release it at the end.
 
-    Where `is_over` is set, the lease is left to end by itself, because nothing needs it any more.
+    Yields None if the lease is held, else for how many seconds another holder still has it.
+    """
+    holder = deployment.holder()
+    left_s = await deployment.leases.take(batch_id, name, holder=holder, for_s=deadline.lease_s())
+    try:
+        yield left_s
+    finally:
+        if left_s is None:
+            await deployment.leases.release(batch_id, name, holder=holder)
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """What a function has of an item: `left_s` is None, or says for how long another function still has it.
+
+    `deployment` notes when the item is claimed, `is_over` that nothing is left to do for this function.
     """
 
-    left_s: float | None
+    deployment: Deployment
+    left_s: float | None = None
     is_over: bool = False
+    claimed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
-async def hold_lease(
-    deployment: Deployment, batch_id: str, name: str, deadline: Deadline, *, holder: str | None = None
+async def hold_item(
+    deployment: Deployment, item: Item, name: str, deadline: Deadline, *, claim: ItemState, is_claimed: bool
 ) -> AsyncIterator[Hold]:
-    """Hold a lease for as long as the function can live, and release it at the end."""
-    holder = holder or deployment.holder()
-    hold = Hold(await deployment.leases.take(batch_id, name, holder=holder, for_s=deadline.lease_s()))
+    """Hold an item that the move to `claim` claims: only one function makes it. `name` is that of the lease.
+
+    The lease is taken once the work has lasted LONG_S since the claim, which saves two writes for most items; until
+    then, the new entry in the item's history says that somebody works on it. What `is_claimed` already is taken over
+    with the lease, if nobody works on it. Work that ends before it is over says so, so that it can be taken over.
+    """
+    holder = deployment.holder()
+    hold = Hold(deployment)
+    if is_claimed:
+        hold.left_s = await _taken_over(deployment, item, name, deadline, holder=holder)
+        if hold.left_s is not None:
+            yield hold
+            return
+        hold.claimed.set()
+        taking = None
+    else:
+        hold.deployment = _noting(deployment, claim, hold.claimed)
+        taking = asyncio.ensure_future(_take_if_long(deployment, item, name, deadline, hold=hold, holder=holder))
     try:
         yield hold
     finally:
-        if hold.left_s is None and not hold.is_over:
-            await deployment.leases.release(batch_id, name, holder=holder)
+        if taking is not None:
+            taking.cancel()
+            await asyncio.wait({taking})
+        if taking is None or not taking.cancelled():
+            await deployment.leases.release(item.batch_id, name, holder=holder)
+        if hold.claimed.is_set() and not hold.is_over:
+            await deployment.leases.take(item.batch_id, name, holder=_NOBODY, for_s=NEW_S)
+
+
+def _noting(deployment: Deployment, claim: ItemState, claimed: asyncio.Event) -> Deployment:
+    def listen(event: Event) -> None:
+        if isinstance(event, ItemMoved) and event.new is claim:
+            claimed.set()
+        deployment.listen(event)
+
+    return replace(deployment, listen=listen)
+
+
+async def _taken_over(
+    deployment: Deployment, item: Item, name: str, deadline: Deadline, *, holder: str
+) -> float | None:
+    """Take the lease of a claimed item, or return for how many seconds another function may still work on it."""
+    lease = await deployment.leases.seen(item.batch_id, name)
+    if lease is not None and lease.holder != _NOBODY:
+        return lease.left_s
+    history = await deployment.ledger.history(item.batch_id, item.source)
+    age_s = (deployment.clock.now() - history[-1].at).total_seconds()
+    is_given_up = lease is not None and age_s >= NEW_S - lease.left_s
+    if age_s < NEW_S and not is_given_up:
+        return NEW_S - age_s
+    return await _take(deployment, item, name, deadline, holder=holder)
+
+
+async def _take(deployment: Deployment, item: Item, name: str, deadline: Deadline, *, holder: str) -> float | None:
+    await deployment.leases.release(item.batch_id, name, holder=_NOBODY)
+    return await deployment.leases.take(item.batch_id, name, holder=holder, for_s=deadline.lease_s())
+
+
+async def _take_if_long(
+    deployment: Deployment, item: Item, name: str, deadline: Deadline, *, hold: Hold, holder: str
+) -> None:
+    await hold.claimed.wait()
+    await asyncio.sleep(LONG_S)
+    try:
+        await _take(deployment, item, name, deadline, holder=holder)
+    except BulkheadError as error:
+        logger.warning("work goes on without its lease", extra={"error": type(error).__name__})
 
 
 async def requeue(

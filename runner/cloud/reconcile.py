@@ -71,8 +71,8 @@ async def reconcile(deployment: Deployment, *, time_left: TimeLeft) -> None:
     of the vendor is no error. While another pass is in progress, nothing is done.
     """
     deadline = Deadline(time_left, longest_wait_s=deployment.longest_wait_s)
-    async with hold_lease(deployment, _RECONCILE, _RECONCILE, deadline) as hold:
-        if hold.left_s is not None:
+    async with hold_lease(deployment, _RECONCILE, _RECONCILE, deadline) as left_s:
+        if left_s is not None:
             logger.warning("another pass is in progress")
             return
         await _pass(deployment, deadline)

@@ -112,6 +112,11 @@ class Tracker:
         self.last_whole: RemoteImport | None = None
         """The last import that was applied after a retrieve, with every field."""
 
+    @property
+    def is_overtaken(self) -> bool:
+        """Return whether another process has moved an item first since the last pass."""
+        return self._pass.others_moved > 0
+
     def watch(self, item: Item) -> None:
         """Track the import of an item from now on."""
         if item.import_id is None:

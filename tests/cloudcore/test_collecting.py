@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from runner.cloud.leases import LONG_S, NEW_S
 from runner.cloud.messages import BatchRef, ImportHint
 from runner.cloud.protocols import Done, Queue, Requeued
 from runner.config.run_spec import RunSpec
@@ -26,6 +29,19 @@ async def processing(bench: Bench, *, fate: Fate = "good", wait_s: float = 60.0)
     await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv", fate=fate))
     await asyncio.sleep(wait_s)
     return (await bench.items())["orders/a.csv"]
+
+
+class Stalled:
+    """A storage whose downloads never come."""
+
+    @asynccontextmanager
+    async def get(self, _url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        await asyncio.get_running_loop().create_future()
+        yield aiter_of()
+
+
+async def aiter_of() -> AsyncIterator[bytes]:
+    yield b""
 
 
 def hint_of(item: Item, bench: Bench | None = None) -> ImportHint:
@@ -84,6 +100,38 @@ async def test_two_hints_at_once_download_once(bench: Bench) -> None:
     assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
 
 
+async def test_a_result_is_left_to_the_function_that_downloads_it_however_long_that_takes(bench: Bench) -> None:
+    item = await processing(bench)
+    storage = bench.deployment.storage
+    bench.deployment = replace(bench.deployment, storage=Stalled())  # type: ignore[arg-type]
+    downloading = asyncio.ensure_future(bench.do(Queue.COLLECT, hint_of(item)))
+    for later_s in (1, LONG_S, NEW_S, 60):
+        await asyncio.sleep(later_s)
+        assert isinstance(await bench.do(Queue.COLLECT, hint_of(item)), Requeued | Done)
+    assert bench.vendor.seen.calls["url"] == 1
+    downloading.cancel()
+    await asyncio.wait({downloading})
+    bench.deployment = replace(bench.deployment, storage=storage)
+    assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
+    assert await bench.states() == {"orders/a.csv": "collected"}
+
+
+async def test_a_result_whose_function_died_is_downloaded_by_the_next(bench: Bench) -> None:
+    item = await processing(bench)
+    await bench.ledger.advance(item, ItemState.SUCCEEDED, reason="status SUCCESSFUL", status="SUCCESSFUL")
+    assert isinstance(await bench.do(Queue.COLLECT, hint_of(item)), Requeued)
+    await asyncio.sleep(NEW_S)
+    assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
+    assert await bench.states() == {"orders/a.csv": "collected"}
+
+
+async def test_a_file_whose_work_is_short_needs_no_lease(bench: Bench) -> None:
+    item = await processing(bench)
+    await bench.do(Queue.COLLECT, hint_of(item))
+    assert await bench.states() == {"orders/a.csv": "collected"}
+    assert bench.leases._taken == {}
+
+
 async def test_a_hint_that_came_too_early_changes_nothing(bench: Bench) -> None:
     item = await processing(bench, wait_s=0)
     assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
@@ -118,6 +166,7 @@ async def test_a_result_that_cannot_be_fetched_raises_and_marks_the_item_in_the_
         raise Unavailable("503")
 
     bench.deployment.api.results_url = unavailable  # type: ignore[method-assign]
+    await asyncio.sleep(NEW_S)
     for receives in (1, 5):
         with pytest.raises(Unavailable):
             await bench.do(Queue.COLLECT, hint_of(item), receives=receives)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runner.cloud.context import is_driven_by_stack
 from runner.cloud.dead_letters import mark_dead_lettered
 from runner.cloud.deadline import Deadline
-from runner.cloud.leases import hold_lease, requeue
+from runner.cloud.leases import hold_item, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import ImportNotFound, StaleItem, TransientError, Unavailable
@@ -74,12 +74,13 @@ async def _with_lease(deployment: Deployment, hint: ImportHint, owner: tuple[str
         if is_driven_by_stack(batch):
             await enqueue_finish_if_idle(deployment, batch.batch_id)
         return Done()
-    async with hold_lease(deployment, batch.batch_id, hint.import_id, deadline) as hold:
+    is_claimed = item.state is _S.SUCCEEDED
+    async with hold_item(deployment, item, hint.import_id, deadline, claim=_S.SUCCEEDED, is_claimed=is_claimed) as hold:
         if hold.left_s is not None:
             return await _requeue(deployment, hint, min(hold.left_s, HELD_RETRY_S), batch_id=batch.batch_id)
-        collection = _Collection(deployment, batch, hint, deadline)
+        collection = _Collection(hold.deployment, batch, hint, deadline)
         outcome = await collection.run(item)
-        hold.is_over = collection.is_collected
+        hold.is_over = collection.is_over
         return outcome
 
 
@@ -93,7 +94,7 @@ def _is_awaited(item: Item) -> bool:
 
 
 class _Collection:
-    """One import that may have ended; the caller holds its lease."""
+    """One import that may have ended; nobody else downloads its result."""
 
     def __init__(self, deployment: Deployment, batch: Batch, hint: ImportHint, deadline: Deadline) -> None:
         self._deployment = deployment
@@ -101,8 +102,8 @@ class _Collection:
         self._hint = hint
         self._deadline = deadline
         self._is_ours = is_driven_by_stack(batch)
-        self.is_collected = False
-        """Whether the result is saved, and the lease of the import is of no more use."""
+        self.is_over = False
+        """Whether there is no result to download, or it is saved."""
         self._transitions = deployment.transitions()
         self._tracker = Tracker(
             api=deployment.api,
@@ -126,6 +127,8 @@ class _Collection:
         moved = item
         async with self._deadline.watched():
             moved = await self._observed(item) if _is_awaited(item) else item
+            if moved.state is _S.SUCCEEDED and self._tracker.is_overtaken:
+                return await self._leave_to_the_faster()
             if moved.state is _S.SUCCEEDED and self._is_ours:
                 moved = await self._stages.collector.collect(moved, seen=self._tracker.last_whole)
         if self._deadline.timed_out:
@@ -151,7 +154,7 @@ class _Collection:
         return await self._tracker.apply(remote, is_whole=True) or item
 
     async def _after(self, before: Item, item: Item) -> Outcome:
-        self.is_collected = item.state is _S.COLLECTED
+        self.is_over = item.state is not _S.SUCCEEDED
         if item.state is _S.COLLECTED and before.state is not _S.COLLECTED:
             self._record_latency()
         if not self._is_ours:
@@ -163,6 +166,11 @@ class _Collection:
         if self._deadline.requested:
             return await self._requeue(max(self._deadline.asked_s, 1.0))
         raise Unavailable("the result could not be downloaded")
+
+    async def _leave_to_the_faster(self) -> Outcome:
+        """Leave the result to the function that has recorded that it is there; look again, in case that one dies."""
+        self.is_over = True
+        return await self._requeue(HELD_RETRY_S)
 
     async def _leave_to_its_runner(self) -> Outcome:
         hinted_at = self._hint.at

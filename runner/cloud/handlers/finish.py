@@ -53,8 +53,8 @@ async def finish(
     if batch is None or not is_driven_by_stack(batch):
         return Done()
     deadline = Deadline(time_left, longest_wait_s=deployment.longest_wait_s)
-    async with hold_lease(deployment, batch.batch_id, WHOLE_BATCH, deadline) as hold:
-        if hold.left_s is not None:
+    async with hold_lease(deployment, batch.batch_id, WHOLE_BATCH, deadline) as left_s:
+        if left_s is not None:
             return await _retry(deployment, message)
         again_in_s = await _finished(deployment, batch.batch_id)
     return Done() if again_in_s is None else await _retry(deployment, message, again_in_s)

@@ -6,13 +6,13 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.cloud.batch_routes import was_redriven, with_routes_of, with_word_about_json
+from runner.cloud.batch_routes import with_routes_of, with_word_about_json
 from runner.cloud.context import is_driven_by_stack
 from runner.cloud.dead_letters import mark_dead_lettered, wait_for_weather
 from runner.cloud.deadline import Deadline
 from runner.cloud.handlers.register import ingest
 from runner.cloud.handlers.upload import note_outlived
-from runner.cloud.leases import JsonTurn, hold_lease, requeue
+from runner.cloud.leases import JsonTurn, hold_item, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling, submit_queue
 from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
@@ -83,34 +83,26 @@ async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) 
         return Done()
     if deadline.left_s() <= 0:
         return await _requeue(deployment, ref, 1.0)
-    holder = f"{deployment.holder()} {item.revision}"
-    async with hold_lease(deployment, ref.batch_id, ref.source, deadline, holder=holder) as hold:
+    if item.state is _S.CREATED and (item.size_bytes or 0) > deployment.upload_apart_bytes:
+        return await _to_upload(deployment, ref)
+    is_claimed = item.state is not _S.QUEUED
+    async with hold_item(deployment, item, ref.source, deadline, claim=_S.CREATING, is_claimed=is_claimed) as hold:
         if hold.left_s is not None:
-            is_free = await _has_released_old(deployment, item)
-            return await _requeue(deployment, ref, 1.0 if is_free else min(hold.left_s, HELD_RETRY_S))
+            return await _requeue(deployment, ref, min(hold.left_s, HELD_RETRY_S))
         if is_rolling(batch.batch_id):
             batch = await with_routes_of(deployment, batch, item)
         elif item.kind is ItemKind.JSON:
             batch = await with_word_about_json(deployment, batch)
-        submission = _Submission(deployment, batch, ref, deadline, pacer=await _pacer_of(deployment, ref.batch_id))
+        pacer = await _pacer_of(deployment, ref.batch_id)
+        submission = _Submission(hold.deployment, batch, ref, deadline, pacer=pacer)
         outcome = await submission.run(item)
-        hold.is_over = submission.is_sent
+        hold.is_over = submission.is_over
         return outcome
 
 
 async def _batch(deployment: Deployment, batch_id: str) -> Batch | None:
     """Return the batch of an item; that of a load has the same spec at any time."""
     return await (deployment.ledger.batch(batch_id) if is_rolling(batch_id) else deployment.recent_batch(batch_id))
-
-
-async def _has_released_old(deployment: Deployment, item: Item) -> bool:
-    """Release the lease of a queued item that was redriven, if the function that sent it left it behind."""
-    lease = await deployment.leases.seen(item.batch_id, item.source)
-    taken_at, is_known = lease.holder.rpartition(" ")[2] if lease else "", await was_redriven(deployment, item)
-    if lease is None or not is_known or not taken_at.isdecimal() or int(taken_at) >= item.revision:
-        return False
-    await deployment.leases.release(item.batch_id, item.source, holder=lease.holder)
-    return True
 
 
 async def _pacer_of(deployment: Deployment, batch_id: str) -> CreatePacer | None:
@@ -151,7 +143,7 @@ async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:
 
 
 class _Submission:
-    """One item on its way through the stages; the caller holds its lease."""
+    """One item on its way through the stages."""
 
     def __init__(
         self, deployment: Deployment, batch: Batch, ref: ItemRef, deadline: Deadline, *, pacer: CreatePacer | None
@@ -160,13 +152,11 @@ class _Submission:
         self._ref = ref
         self._deadline = deadline
         self._stages = deployment.stages(batch, deadline, pacer=pacer)
-        self.is_sent = False
-        """Whether the item was sent, and its lease is of no more use."""
+        self.is_over = False
+        """Whether the item is neither being created nor created, or left to another function."""
 
     async def run(self, item: Item) -> Outcome:
         result = SubmitResult(item, SubmitOutcome.UNFINISHED)
-        if item.state is _S.CREATED and self._stages.submitter.is_apart(item):
-            return await _to_upload(self._deployment, self._ref)
         try:
             async with self._deadline.watched():
                 if item.kind is ItemKind.JSON:
@@ -249,7 +239,7 @@ class _Submission:
 
     async def _after(self, result: SubmitResult) -> Outcome:
         item = result.item
-        self.is_sent = item.state is _S.PROCESSING
+        self.is_over = item.state not in (_S.CREATING, _S.CREATED) or result.outcome is SubmitOutcome.UPLOAD_APART
         if result.outcome is SubmitOutcome.UPLOAD_APART:
             return await _to_upload(self._deployment, self._ref)
         if item.state in TERMINAL_STATES:

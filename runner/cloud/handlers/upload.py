@@ -71,9 +71,9 @@ async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) 
     batch = await deployment.ledger.batch(ref.batch_id)
     if batch is None or not is_driven_by_stack(batch):
         return Done()
-    async with hold_lease(deployment, ref.batch_id, ref.source, deadline) as hold:
-        if hold.left_s is not None:
-            return await _requeue(deployment, ref, min(hold.left_s, HELD_RETRY_S))
+    async with hold_lease(deployment, ref.batch_id, ref.source, deadline) as left_s:
+        if left_s is not None:
+            return await _requeue(deployment, ref, min(left_s, HELD_RETRY_S))
         item = await deployment.ledger.item(ref.batch_id, ref.source)
         if item is None or item.state not in (_S.QUEUED, _S.CREATING, _S.CREATED):
             return Done()
