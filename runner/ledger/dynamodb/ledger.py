@@ -193,10 +193,11 @@ class DynamoLedger:
         return await self._items_at([keys.key(keys.items_of(batch_id), place) for place in places])
 
     async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-        found = await self._table.get_many(map(keys.import_key, import_ids))
-        return {
-            row["pk"]["S"].removeprefix("IMPORT#"): (row["b"]["S"], rules.source_of(row["s"]["B"])) for row in found
-        }
+        wanted = set(import_ids)
+        found = await self._table.get_many(map(keys.import_key, wanted), may_lag=True)
+        owners = {_import_in(row): _owner_in(row) for row in found}
+        missing = await self._table.get_many(keys.import_key(one) for one in wanted - owners.keys())
+        return owners | {_import_in(row): _owner_in(row) for row in missing}
 
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
         found: dict[str, list[Item]] = {}
@@ -468,6 +469,16 @@ class DynamoLedger:
             if there >= max(expected, _sum_in(groups, await self.counts(batch_id))):
                 return pages_at(self._table, batch_id, places)
         return source_pages(self._table, batch_id)
+
+
+def _import_in(row: Row) -> str:
+    import_id: str = row["pk"]["S"]
+    return import_id.removeprefix("IMPORT#")
+
+
+def _owner_in(row: Row) -> tuple[str, str]:
+    """Return the owner of an import, which never changes: also a read that lags has the right one."""
+    return row["b"]["S"], rules.source_of(row["s"]["B"])
 
 
 def _sum_in(groups: Collection[str], counts: Mapping[ItemState, int]) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ class Meter:
     """Counts `calls` by service and operation, and `units` of DynamoDB by "read" and "write".
 
     A conditional write that fails is billed, too: one unit per item, two in a transaction, assuming items below 1 KB.
+    A row that is read by its key is assumed to be below 4 KB.
     """
 
     def __init__(self) -> None:
@@ -47,9 +48,38 @@ class Meter:
             failed = "ConditionalCheckFailed" in str(answer) or "TransactionCanceled" in str(answer)
             self.units[kind] += 2 * len(asked.get("TransactItems", ())) or 1 if failed else 0
             return
+        if operation in _READ_UNITS:
+            self.units[kind] += _READ_UNITS[operation](asked, answer)
+            return
         consumed = answer.get("ConsumedCapacity", [])
         for one in consumed if isinstance(consumed, list) else [consumed]:
             self.units[kind] += one["CapacityUnits"]
+
+
+def _units_of_one(asked: Mapping[str, Any], _answer: Mapping[str, Any]) -> float:
+    return _units_of_bytes(0, asked)
+
+
+def _units_of_many(asked: Mapping[str, Any], _answer: Mapping[str, Any]) -> float:
+    return sum(len(one["Keys"]) * _units_of_bytes(0, one) for one in asked["RequestItems"].values())
+
+
+def _units_of_query(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
+    return _units_of_bytes(len(json.dumps(answer.get("Items", []))), asked)
+
+
+def _units_of_bytes(size: int, asked: Mapping[str, Any]) -> float:
+    """Return what AWS bills for reading so many bytes: a unit for 4 KB, and half of it if the read may be late."""
+    return max(1, -(-size // _READ_UNIT_BYTES)) * (1.0 if asked.get("ConsistentRead") else 0.5)
+
+
+_READ_UNIT_BYTES = 4096
+_READ_UNITS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], float]] = {
+    "GetItem": _units_of_one,
+    "BatchGetItem": _units_of_many,
+    "Query": _units_of_query,
+}
+"""The emulator counts neither reads of many rows nor those that may be late, as AWS does."""
 
 
 @contextmanager
