@@ -42,6 +42,11 @@ class PackRows:
         self._array = ResultArray(self._see)
         self.row_count = 0
 
+    @property
+    def column(self) -> MarkerColumn | None:
+        """Return how the markers come back; None as long as that is not known."""
+        return self._column
+
     def feed(self, data: bytes) -> None:
         """Read the next bytes. Raises ResultInvalid, and PackUnaccounted for a row without a valid marker."""
         self._array.feed(data)

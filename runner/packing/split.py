@@ -149,6 +149,17 @@ class ErrorsOfMembers:
         return found
 
 
+def rows_left_out(metadata: object, behavior: str) -> set[int] | None:
+    """Return the indexes of rows that a pack's import left out, by its `result_metadata`; None if some lack there."""
+    if behavior != REMOVE_INVALID:
+        return set()
+    said = metadata if isinstance(metadata, Mapping) else {}
+    errors, rows = _list(said.get("errors")), said.get(ROWS_WITH_ERROR)
+    named = {index for _, index in _with_rows(errors)} | set(filter(_is_index, _list(rows)))
+    cut = isinstance(said.get("errorCount"), int) and said["errorCount"] > len(errors)
+    return None if cut and not isinstance(rows, list) else named
+
+
 def offenders(errors: Iterable[object], layout: PackLayout) -> Offenders:
     """Return which members the `import_errors` of a pack name, such as those of one that needs a review."""
     listed = list(errors)

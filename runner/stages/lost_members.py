@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 from runner import identity
 from runner.concurrency import handle_all
+from runner.config.run_spec import RunSpec
 from runner.errors import FileUnavailable, ItemRejected
 from runner.models import FILTERED_OUT, Item, ItemKind, ItemState
+from runner.packing.member import Member, read_member
+from runner.packing.rules import PackRules
 from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content
+from runner.stages.pack_source import whole
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from runner.config.routes import Route, Routes
     from runner.ledger.protocol import PackLedger
     from runner.models import ItemChanges
@@ -21,12 +27,17 @@ if TYPE_CHECKING:
     from runner.stages.earlier import EarlierItems
     from runner.stages.orphans import Orphans
     from runner.stages.pack_lists import ListedMember, PackList
+    from runner.stages.packing_setup import RulesOfRoutes
 
 _READ_AT_ONCE = 8
+_PAGE = 200
 _S = ItemState
 
 _OTHER_CONTENT = frozenset({"not_found", "empty", "too_large", "not_a_file"})
 """Codes of files that cannot be read because they are not what was sent; another reason says nothing about that."""
+
+
+_NEVER_PACKED = frozenset({"no_route", "unsupported_type", "invalid_json"})
 
 
 class MemberUnclear(Exception):
@@ -35,11 +46,15 @@ class MemberUnclear(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LostMember:
-    """A queued item whose content was sent with a pack, under this tag, and what else is recorded of it."""
+    """A queued item whose content was sent with a pack, under this tag, and what else is recorded of it.
+
+    `row_count` is how many rows it has if that was counted, and a pack can have it now.
+    """
 
     item: Item
     tag: str
     changes: ItemChanges
+    row_count: int | None = None
 
 
 class LostMembers:
@@ -51,6 +66,7 @@ class LostMembers:
         ledger: PackLedger,
         files: InputReader,
         routes: Routes,
+        rules: RulesOfRoutes,
         earlier: EarlierItems,
         orphans: Orphans,
         batch_id: str,
@@ -60,6 +76,7 @@ class LostMembers:
         self._ledger = ledger
         self._files = files
         self._routes = routes
+        self._rules = rules
         self._earlier = earlier
         self._orphans = orphans
         self._batch_id = batch_id
@@ -73,6 +90,57 @@ class LostMembers:
         found = await handle_all(look, listed.members, at_once=_READ_AT_ONCE)
         return [one for one in found if one is not None]
 
+    async def with_tags(self, tags: Collection[str]) -> dict[str, LostMember]:
+        """Return the queued files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError."""
+        found: dict[str, LostMember] = {}
+        after: tuple[int, str] | None = None
+        while page := await self._ledger.page(self._batch_id, _S.QUEUED, after=after, limit=_PAGE):
+            for member in await handle_all(partial(self._tagged, tags=tags), page, at_once=_READ_AT_ONCE):
+                found |= {member.tag: member} if member is not None else {}
+            after = (page[-1].rank, page[-1].source)
+        return found
+
+    async def leaves_out_some(self) -> bool:
+        """Return whether there may be files that a later run sends, and this one does not."""
+        batch = await self._ledger.batch(self._batch_id)
+        if batch is None or not batch.listed:
+            return True
+        source = RunSpec.from_json(batch.config).source
+        if source.include or source.exclude or source.min_age_s:
+            return True
+        left = self._ledger.items(self._batch_id, states={_S.REJECTED, _S.SKIPPED})
+        return any([_may_be_sent_later(item) and item.error_code not in _NEVER_PACKED async for item in left])
+
+    async def _tagged(self, item: Item, *, tags: Collection[str]) -> LostMember | None:
+        route = self._routes.for_version(item.source, item.version)
+        if route is None or item.kind is not ItemKind.FILE:
+            return None
+        tagged = await self._tag_now(item, route, own=item)
+        if tagged is None or tagged[0] not in tags:
+            return None
+        tag, prepared = tagged
+        return LostMember(item, tag, self._changes(prepared, route), row_count=await self._row_count(prepared, route))
+
+    async def _row_count(self, prepared: Prepared, route: Route) -> int | None:
+        rules = await self._rules.of(route)
+        if not isinstance(rules, PackRules):
+            return None
+        try:
+            body = (await in_utf8(prepared, route.encoding)).body
+            read = read_member(await whole(body), rules) if body is not None else None
+        except (ItemRejected, FileUnavailable):
+            return None
+        return read.row_count if isinstance(read, Member) else None
+
+    async def _tag_now(self, item: Item, route: Route, *, own: Item | None) -> tuple[str, Prepared] | None:
+        """Return a file's tag with what it is now; None if it is not what was sent, or is accounted for elsewhere."""
+        prepared = await self._prepared(item)
+        if prepared is None:
+            return None
+        ruling = await self._earlier.of_content(Content.of(prepared, route.binding, endpoint=self._endpoint), own=own)
+        is_there = await self._orphans.match(ruling.tag, route.schema_id) is not None
+        return None if is_there or ruling.finding is not None else (ruling.tag, prepared)
+
     async def _member(self, one: ListedMember, *, listed: PackList, items: dict[str, Item]) -> LostMember | None:
         """Return the item of a listed file; None if its content is another, or is accounted for elsewhere."""
         item = items.get(one.source)
@@ -83,30 +151,23 @@ class LostMembers:
         route = self._routes.for_version(known.source, known.version)
         if route is None or route.binding != listed.recipe.binding or known.kind is not ItemKind.FILE:
             return None
-        prepared = await self._prepared(known, route)
-        if prepared is None:
-            return None
-        ruling = await self._earlier.of_content(
-            Content.of(prepared, route.binding, endpoint=self._endpoint), own=item if in_run else None
-        )
-        if ruling.tag != one.tag or ruling.finding is not None:
-            return None
-        if await self._orphans.match(ruling.tag, route.schema_id) is not None:
+        tagged = await self._tag_now(known, route, own=item if in_run else None)
+        if tagged is None or tagged[0] != one.tag:
             return None
         if not in_run:
             raise MemberUnclear(f"{one.source} is as it was sent with it, and this run leaves it out")
-        return LostMember(known, one.tag, self._changes(prepared, route))
+        return LostMember(known, one.tag, self._changes(tagged[1], route))
 
-    async def _prepared(self, item: Item, route: Route) -> Prepared | None:
+    async def _prepared(self, item: Item) -> Prepared | None:
         """Return a file as it is now; None if it is not what was sent. Raises MemberUnclear."""
         try:
-            return await in_utf8(await self._files.prepare(item), route.encoding)
+            return await self._files.prepare(item)
         except ItemRejected as rejection:
             if rejection.code in _OTHER_CONTENT:
                 return None
-            raise MemberUnclear(f"{item.source} was sent with it, and cannot be read now: {rejection}") from rejection
+            raise _unclear(item, rejection) from rejection
         except FileUnavailable as error:
-            raise MemberUnclear(f"{item.source} was sent with it, and cannot be read now: {error}") from error
+            raise _unclear(item, error) from error
 
     def _changes(self, prepared: Prepared, route: Route) -> ItemChanges:
         return {
@@ -117,6 +178,10 @@ class LostMembers:
             "file_key": identity.file_key(prepared.uri, endpoint=self._endpoint),
             "intent_at": self._clock.now(),
         }
+
+
+def _unclear(item: Item, error: ItemRejected | FileUnavailable) -> MemberUnclear:
+    return MemberUnclear(f"{item.source} may be as it was sent with it, and cannot be read now: {error}")
 
 
 def _may_be_sent_later(item: Item) -> bool:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.errors import ForeignImports, ImportIdTaken, ImportNotFound, StaleItem, TagInUse
+from runner.errors import ForeignImports, ImportIdTaken, ImportNotFound, StaleItem, Stopped, TagInUse
 from runner.events import Notice
 from runner.formatting import counted
 from runner.ledger.protocol import Move
 from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport, batch_of_members
 from runner.packing.body import PackName
 from runner.retry import repeat_read
+from runner.stages.found_lists import FoundList
 from runner.stages.lost_members import MemberUnclear
 from runner.stages.upload_urls import LONGEST_LIFE
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from runner.events import EventHook
     from runner.ledger.protocol import PackLedger
     from runner.protocols import ImportsApi
+    from runner.stages.found_lists import FoundLists
     from runner.stages.lost_members import LostMember, LostMembers
     from runner.stages.orphans import Orphans
     from runner.stages.pack_lists import PackList, PackLists
@@ -95,6 +97,13 @@ class Adoption:
     packs: list[Item] = field(default_factory=list)
     unknown: dict[str, ForeignImports] = field(default_factory=dict)
 
+    def add(self, lost: LostPack, pack: Item | None) -> None:
+        """Note a pack; None if it could not be recorded."""
+        if pack is not None:
+            self.packs.append(pack)
+        else:
+            self.unknown[lost.name.tag] = lost.refusal()
+
 
 class PackAdopter:
     """Adopts the lost packs of one batch, each with its members in one transaction."""
@@ -106,6 +115,7 @@ class PackAdopter:
         api: ImportsApi,
         lists: PackLists,
         members: LostMembers,
+        found: FoundLists,
         maker: PackMaker,
         transitions: Transitions,
         orphans: Orphans,
@@ -119,6 +129,7 @@ class PackAdopter:
         self._api = api
         self._lists = lists
         self._members = members
+        self._found = found
         self._maker = maker
         self._transitions = transitions
         self._orphans = orphans
@@ -133,30 +144,40 @@ class PackAdopter:
 
         An import that waits for its upload is given up if the pack cannot be built again as it was, once no upload to
         it can be on its way. With `--again`, everything is sent again, and nothing is adopted. Raises TransientError,
-        LedgerError, and as `Sink.read`.
+        AuthRefused, LedgerError, and as `Sink.read`; Stopped if a stop comes before everything is known.
         """
         if self._options.again:
             return Adoption(unknown={tag: one.refusal() for tag, one in lost.items() if one.has_data})
         adoption = Adoption()
-        later = [one for one in lost.values() if not await self._settled(one, adoption, gives_up=False)]
-        if later and not await self._is_stopped_before(later):
+        unlisted: list[LostPack] = []
+        later = [one for one in lost.values() if not await self._settled(one, adoption, unlisted, gives_up=False)]
+        if later:
+            await self._wait_for_uploads(later)
             for one in later:
-                await self._settled(one, adoption, gives_up=True)
+                await self._settled(one, adoption, unlisted, gives_up=True)
+        found = await self._found.of(unlisted) if unlisted else {}
+        for one in unlisted:
+            match found[one.name.tag]:
+                case FoundList(listed, members):
+                    adoption.add(one, await self._adopt(one, listed, members))
+                case str(why):
+                    adoption.unknown[one.name.tag] = one.refusal(why)
         return adoption
 
-    async def _is_stopped_before(self, later: Sequence[LostPack]) -> bool:
-        """Wait until an upload of a run that was killed is visible; return whether a stop comes first."""
+    async def _wait_for_uploads(self, later: Sequence[LostPack]) -> None:
+        """Wait until an upload of a run that was killed is visible. Raises Stopped if a stop comes first."""
         longest = LONGEST_LIFE + timedelta(seconds=self._options.settle_s)
         now = self._vendor_time.now()
         if all(one.remote.created_at is not None and one.remote.created_at < now - longest for one in later):
-            return self._stop.requested
+            return
         seconds = f"{self._options.settle_s:.0f} s"
         message = f"{counted(len(later), 'pack')} of a lost ledger may still be on the way: the run waits {seconds}"
         self._emit(Notice(code="packing", message=message))
-        return await self._stop.sleep(self._options.settle_s)
+        if await self._stop.sleep(self._options.settle_s):
+            raise Stopped("the run stops before it is known whether packs of a lost ledger have arrived")
 
-    async def _settled(self, lost: LostPack, adoption: Adoption, *, gives_up: bool) -> bool:
-        """Adopt a pack, or find that it cannot be; return False to look again later."""
+    async def _settled(self, lost: LostPack, adoption: Adoption, unlisted: list[LostPack], *, gives_up: bool) -> bool:
+        """Adopt a pack that has a list, or find that it cannot be; return False to look again later."""
         if not lost.has_data:
             remote = await self._now(lost)
             if remote is None or remote.status == ImportStatus.FAILED:
@@ -168,7 +189,7 @@ class PackAdopter:
             if listed is None and not lost.has_data:
                 return gives_up
             if listed is None:
-                adoption.unknown[tag] = lost.refusal()
+                unlisted.append(lost)
                 return True
             members = await self._members.of(listed)
         except MemberUnclear as unclear:
@@ -176,10 +197,8 @@ class PackAdopter:
             return True
         if not lost.has_data and len(members) < len(listed.members):
             return gives_up or not members
-        if members and (pack := await self._adopt(lost, listed, members)) is not None:
-            adoption.packs.append(pack)
-        elif members:
-            adoption.unknown[tag] = lost.refusal()
+        if members:
+            adoption.add(lost, await self._adopt(lost, listed, members))
         return True
 
     async def _now(self, lost: LostPack) -> RemoteImport | None:

@@ -9,6 +9,7 @@ from runner import identity
 from runner.models import batch_of_packs
 from runner.stages.dissolved_packs import DissolvedPacks
 from runner.stages.earlier import EarlierItems
+from runner.stages.found_lists import FoundLists
 from runner.stages.lost_members import LostMembers
 from runner.stages.lost_packs import LostPacks, PackAdopter
 from runner.stages.pack_ends import PackEnds
@@ -95,6 +96,14 @@ class Packs:
             api=context.api,
             lists=self._lists,
             members=self._lost_members,
+            found=FoundLists(
+                api=context.api,
+                fetch=stages.result_fetch,
+                members=self._lost_members,
+                routes=context.routes,
+                rules=self._rules,
+                endpoint=context.endpoint,
+            ),
             maker=self.maker,
             transitions=stages.transitions,
             orphans=stages.orphans,
@@ -112,6 +121,7 @@ class Packs:
             ledger=self.ledger,
             files=context.source,
             routes=context.routes,
+            rules=self._rules,
             earlier=self._earlier,
             orphans=self._stages.orphans,
             batch_id=self._batch.batch_id,

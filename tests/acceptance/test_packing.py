@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 
@@ -82,14 +83,17 @@ def test_an_unchanged_inbox_is_skipped_and_a_changed_file_is_sent(
     )
 
 
+@pytest.mark.parametrize("keeps_out", [True, False], ids=["with the results", "without them"])
 def test_without_the_ledger_files_that_did_not_change_are_not_sent_again(
-    work: Callable[..., Workspace], sandbox: SandboxVendor
+    work: Callable[..., Workspace], sandbox: SandboxVendor, keeps_out: bool
 ) -> None:
     mine = work(sandbox)
     files = mine.fill(FILES)
     mine.command(*mine.arguments(*PACKED)).expect(0)
     before = mine.manifest()
     lose_ledger(mine)
+    if not keeps_out:
+        shutil.rmtree(mine.out)
     mine.add("a/000.csv", rows(100))
     mine.add("b/001.csv", b"").unlink()
     again = mine.command(*mine.arguments(*PACKED)).expect(0)
@@ -113,6 +117,21 @@ def test_a_packing_run_killed_at_any_instant_goes_on_and_imports_each_row_once(
         assert Counter(line["state"] for line in trial.mine.manifest().values()) == {"collected": FILES}
     wanted = {f"Rowena Canary {number}-{line}": 1 for number in range(KILLS * FILES) for line in range(3)}
     assert delivered(sandbox) == Counter(wanted)
+
+
+def test_without_the_ledger_a_run_of_some_files_sends_nothing(
+    work: Callable[..., Workspace], sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    mine.fill(12)
+    mine.command(*mine.arguments(*PACKED)).expect(0)
+    lose_ledger(mine)
+    refused = mine.command(*mine.arguments(*PACKED, "--include", "a/**")).expect(7)
+    assert "and this run leaves it out" in refused.text
+    mine.command(*mine.arguments(*PACKED)).expect(0)
+    assert delivered(sandbox) == Counter(
+        {f"Rowena Canary {number}-{line}": 1 for number in range(12) for line in range(3)}
+    )
 
 
 def lose_ledger(mine: Workspace) -> None:

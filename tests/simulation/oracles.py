@@ -375,6 +375,18 @@ class Judges(Base):
         left = [item for item in self.items() if item.state not in NOT_OPEN and self._import_of(item) not in lost]
         return [item.source for item in left if not self._waits_for_a_word(item)]
 
+    def some_pack_is_untold(self) -> bool:
+        """Tell whether there may be a pack without an owner whose result does not tell its files, or is not there."""
+        owned = settled(self._ledger().owners(self._vendor.seen.packs))
+        lost = self._vendor.seen.packs - owned.keys()
+        is_odd = not {World.ODD_METADATA, World.ODD_404}.isdisjoint(self._plan.worlds)
+        is_cut = bool(self._plan.rates.get("download"))
+        return (
+            is_odd
+            or is_cut
+            or any(self._status(one) != "SUCCESSFUL" or one in self._vendor.odd.damaged for one in lost)
+        )
+
     def _may_be_unaccounted(self, item: Item) -> bool:
         """Tell whether the result of an item's pack, or what is said of its rows, is odd."""
         odd = {*self._vendor.odd.damaged, *self._vendor.seen.finished}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.models import ItemState
 from runner.packing import split
-from runner.stages import dissolved_packs, pack_ends, pack_making
+from runner.stages import dissolved_packs, found_lists, pack_ends, pack_making
 from runner.stages.lost_members import LostMember, LostMembers
 from runner.stages.lost_packs import LostPacks, PackAdopter
 from runner.stages.pack_lists import PackLists
@@ -40,6 +40,13 @@ def changed_inboxes(plan: Plan) -> Plan:
     """Lose the ledger, but not the results, and change some files after the first run."""
     plan = within(replace(plan, lives=(Life(),)), frozenset({World.LOST_AND_CHANGED}))
     lives = tuple(replace(life, loses_out=False) for life in plan.lives)
+    return replace(plan, lives=lives, full=(), outages=(), rates={})
+
+
+def lost_outs(plan: Plan) -> Plan:
+    """Lose ledger and results after the first run, at a vendor that damages results, and change some files."""
+    plan = within(replace(plan, lives=(Life(),)), frozenset({World.LOST_AND_CHANGED, World.DAMAGED_PACK}))
+    lives = tuple(replace(life, loses_out=True) for life in plan.lives)
     return replace(plan, lives=lives, full=(), outages=(), rates={})
 
 
@@ -83,6 +90,10 @@ def unlisted(patch: pytest.MonkeyPatch) -> None:
         return None
 
     patch.setattr(PackLists, "keep", forget)
+
+
+def results_without_a_proof(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(found_lists.FoundLists, "_route", lambda self, _tag, _tags: self._routes.routes[-1])
 
 
 def changed_rows_uncounted(patch: pytest.MonkeyPatch) -> None:
@@ -199,4 +210,5 @@ PACK_MUTANTS = (
     Mutant("members of a lost pack are packed again", members_packed_again, changed_inboxes),
     Mutant("no list of a pack is written", unlisted, changed_inboxes),
     Mutant("rows of changed files are not counted", changed_rows_uncounted, changed_inboxes),
+    Mutant("a damaged result tells the files of a pack", results_without_a_proof, lost_outs),
 )

@@ -321,8 +321,10 @@ class Simulation:
 
     def _is_pack_lost(self, reason: StopReason | None) -> bool:
         """Tell whether a run has rightly stopped because nothing says what is in a pack."""
-        is_unknown = World.SECOND_LEDGER in self._plan.worlds or self._plan.loses_out
-        return reason is StopReason.FOREIGN_IMPORTS and self._plan.pack_limits is not None and is_unknown
+        if reason is not StopReason.FOREIGN_IMPORTS or self._plan.pack_limits is None:
+            return False
+        is_unknown = self._plan.loses_out and self._judges.some_pack_is_untold()
+        return World.SECOND_LEDGER in self._plan.worlds or is_unknown
 
     async def live_beside(self) -> None:
         """Live one life with the second ledger while another run is working."""

@@ -1,0 +1,152 @@
+"""FoundLists: the lists of packs that are lost with the ledger, made from the results of their imports.
+
+A result names the members by their markers. A list is made only if it is proved: the pack's tag is made of the tags of
+all its members, every row is accounted for, and each file that is as it was sent has as many rows as were sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from runner.errors import ImportNotFound, ResultTooLarge, Stopped
+from runner.models import ImportStatus, Item, ItemKind
+from runner.packing.body import pack_tag
+from runner.packing.found_rows import FoundRows, layout_of_rows
+from runner.packing.rules import PackRules
+from runner.packing.split import rows_left_out
+from runner.retry import repeat_read
+from runner.stages.collect import Unusable
+from runner.stages.lost_members import MemberUnclear
+from runner.stages.pack_lists import ListedMember, PackList
+from runner.stages.pack_recipe import PackRecipe
+
+if TYPE_CHECKING:
+    from runner.config.routes import Route, Routes
+    from runner.models import RemoteImport
+    from runner.protocols import ImportsApi
+    from runner.stages.collect import ResultFetch
+    from runner.stages.lost_members import LostMember, LostMembers
+    from runner.stages.lost_packs import LostPack
+    from runner.stages.packing_setup import RulesOfRoutes
+
+
+@dataclass(frozen=True, slots=True)
+class FoundList:
+    """The list of a lost pack, and which of today's files are its members."""
+
+    listed: PackList
+    members: list[LostMember]
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What the import of a lost pack has brought in."""
+
+    rows: FoundRows
+    remote: RemoteImport
+
+
+class FoundLists:
+    """Makes the lists of lost packs whose imports have succeeded."""
+
+    def __init__(
+        self,
+        *,
+        api: ImportsApi,
+        fetch: ResultFetch,
+        members: LostMembers,
+        routes: Routes,
+        rules: RulesOfRoutes,
+        endpoint: str,
+    ) -> None:
+        self._api = api
+        self._fetch = fetch
+        self._members = members
+        self._routes = routes
+        self._rules = rules
+        self._endpoint = endpoint
+
+    async def of(self, lost: Iterable[LostPack]) -> dict[str, FoundList | str | None]:
+        """Return the list of each pack by its tag; None if no file of today is in it, or a sentence if nobody knows.
+
+        Raises TransientError, AuthRefused, LedgerError, and Stopped.
+        """
+        looked = {one.name.tag: await self._result(one) for one in lost}
+        results = {tag: result for tag, result in looked.items() if isinstance(result, _Result)}
+        found: dict[str, FoundList | str | None] = {
+            tag: result for tag, result in looked.items() if isinstance(result, str)
+        }
+        try:
+            tags = {tag for result in results.values() for tag in result.rows.numbers}
+            members = await self._members.with_tags(tags) if tags else {}
+            leaves_out = await self._members.leaves_out_some()
+        except MemberUnclear as unclear:
+            return found | dict.fromkeys(results, str(unclear))
+        for tag, result in results.items():
+            found[tag] = await self._list(tag, result, members, leaves_out=leaves_out)
+        return found
+
+    async def _result(self, lost: LostPack) -> _Result | str:
+        import_id = lost.remote.import_id
+        try:
+            remote = await repeat_read(lambda: self._api.retrieve(import_id))
+        except ImportNotFound:
+            return "nobody knows which files were in it, and the vendor does not find it now"
+        if remote.status != ImportStatus.SUCCESSFUL:
+            return (
+                f"only its result tells which files were in it; it is {remote.status} now: run again once it has ended"
+            )
+        pack = Item(batch_id="", source=lost.name.tag, kind=ItemKind.PACK, import_id=import_id)
+        try:
+            rows = await self._fetch.fetch(pack, _read)
+        except (Unusable, ResultTooLarge) as error:
+            return f"its result does not tell which files were in it: {error}"
+        if rows is None:
+            raise Stopped("the result of a lost pack was not read before the stop")
+        return _Result(rows, remote)
+
+    async def _list(
+        self, tag: str, result: _Result, members: Mapping[str, LostMember], *, leaves_out: bool
+    ) -> FoundList | str | None:
+        numbers = result.rows.numbers
+        route = self._route(tag, sorted(numbers))
+        if route is None:
+            return "its result does not name all files that were in it, or their schema is another now"
+        mine = [members[one] for one in numbers if one in members]
+        if leaves_out and len(mine) < len(numbers):
+            return "this run leaves out some files, which may be in it: run once with all files, and without filters"
+        if not mine:
+            return None
+        rules, column = await self._rules.of(route), result.rows.column
+        if not isinstance(rules, PackRules) or column is None:
+            return "the schema of its files does not allow packs now"
+        named = rows_left_out(result.remote.result_metadata, rules.behavior)
+        layout = layout_of_rows(numbers, named) if named is not None else None
+        if layout is None or any(layout.row_counts[one.tag] != one.row_count for one in mine):
+            return "its result does not account for all rows that were sent"
+        sources = {one.tag: one.item.source for one in mine}
+        recipe = PackRecipe(
+            binding=route.binding, column=column, keeps_unmapped=rules.keeps_unmapped, behavior=rules.behavior
+        )
+        listed = tuple(ListedMember(one.tag, one.row_count, sources.get(one.tag, "")) for one in layout.members)
+        return FoundList(
+            PackList(tag=tag, endpoint=self._endpoint, recipe=recipe, fingerprint=None, members=listed), mine
+        )
+
+    def _route(self, tag: str, tags: list[str]) -> Route | None:
+        """Return the route by whose binding the pack's tag is made of these tags: they are all of its members."""
+        of_tags = partial(pack_tag, tags, endpoint=self._endpoint)
+        return next((one for one in self._routes.routes if of_tags(binding=one.binding) == tag), None)
+
+
+async def _read(chunks: AsyncIterator[bytes]) -> FoundRows:
+    rows = FoundRows()
+    async for chunk in chunks:
+        rows.feed(chunk)
+        await asyncio.sleep(0)
+    rows.finish()
+    return rows
