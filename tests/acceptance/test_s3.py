@@ -109,19 +109,30 @@ def test_packed_objects_keep_their_places_over_two_nights_in_one_prefix(
 ) -> None:
     files = fill(inbox, count=12)
     mine.command(*run("--pack", "auto")).expect(0)
+    first = lines(results.get("out/manifest.jsonl"))
     changed = {name: rows(900 + number) for number, name in enumerate(list(files)[:4])}
     for name, content in changed.items():
         inbox.put(f"2026/{name}", content=content)
     second = mine.command(*run("--pack", "auto")).expect(0)
 
     assert "result_kept" not in second.text
-    assert set(results.keys()) == {f"out/{name}" for name in DOCUMENTS} | {f"out/results/{name}.json" for name in files}
+    kept, documents = set(results.keys()), {f"out/{name}" for name in DOCUMENTS}
+    lists = {key for key in kept if key.startswith("out/.bulkhead-packs/")}
+    assert kept - lists == documents | {f"out/results/{name}.json" for name in files}
     night = lines(results.get("out/manifest.jsonl"))
     assert {name for name, line in night.items() if line["pack_id"]} == changed.keys()
     for name, content in changed.items():
         saved = results.get(f"out/results/{name}.json")
         assert sha256(saved) == night[name]["result_sha256"]
         assert json.loads(saved)[0]["name"].encode() in content
+
+    for path in mine.home.rglob("ledger.db*"):
+        path.unlink()
+    mine.command(*run("--pack", "auto")).expect(0)
+    without_ledger = lines(results.get("out/manifest.jsonl"))
+    assert {name: line["import_id"] for name, line in without_ledger.items()} == {
+        name: (night if name in changed else first)[name]["import_id"] for name in files
+    }
 
 
 @pytest.mark.slow
