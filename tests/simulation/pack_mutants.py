@@ -38,16 +38,24 @@ def lost_ledgers(plan: Plan) -> Plan:
 
 def changed_inboxes(plan: Plan) -> Plan:
     """Lose the ledger, but not the results, and change some files after the first run."""
-    plan = within(replace(plan, lives=(Life(),)), frozenset({World.LOST_AND_CHANGED}))
+    return _after_a_loss(plan, World.LOST_AND_CHANGED)
+
+
+def changed_and_damaged(plan: Plan) -> Plan:
+    """Do the same at a vendor that damages results."""
+    return _after_a_loss(plan, World.LOST_AND_CHANGED, World.DAMAGED_PACK)
+
+
+def _after_a_loss(plan: Plan, *worlds: World) -> Plan:
+    plan = within(replace(plan, lives=(Life(),)), frozenset(worlds))
     lives = tuple(replace(life, loses_out=False) for life in plan.lives)
     return replace(plan, lives=lives, full=(), outages=(), rates={})
 
 
 def lost_outs(plan: Plan) -> Plan:
     """Lose ledger and results after the first run, at a vendor that damages results, and change some files."""
-    plan = within(replace(plan, lives=(Life(),)), frozenset({World.LOST_AND_CHANGED, World.DAMAGED_PACK}))
-    lives = tuple(replace(life, loses_out=True) for life in plan.lives)
-    return replace(plan, lives=lives, full=(), outages=(), rates={})
+    plan = changed_and_damaged(plan)
+    return replace(plan, lives=tuple(replace(life, loses_out=True) for life in plan.lives))
 
 
 def crashes(plan: Plan) -> Plan:
@@ -208,7 +216,7 @@ PACK_MUTANTS = (
     Mutant("members are queued although the review was finished", deleted_without_a_look, finished_packs),
     Mutant("a changed file gets the rows of its older version", older_rows_for_a_changed_file, changed_inboxes),
     Mutant("members of a lost pack are packed again", members_packed_again, changed_inboxes),
-    Mutant("no list of a pack is written", unlisted, changed_inboxes),
+    Mutant("no list of a pack is written", unlisted, changed_and_damaged),
     Mutant("rows of changed files are not counted", changed_rows_uncounted, changed_inboxes),
     Mutant("a damaged result tells the files of a pack", results_without_a_proof, lost_outs),
 )
