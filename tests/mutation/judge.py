@@ -58,7 +58,8 @@ class Judge:
 
     def __init__(self, target: Target, *, seeds: int) -> None:
         self._path = Path(target.module).resolve()
-        self._seeds = seeds if target.is_simulated else 0
+        self._seeds = seeds if target.kinds else 0
+        self._kinds = target.kinds
         self._coverage = Coverage(data_file=None, config_file=False, include=[str(self._path)])
         self._arguments = [*PYTEST, "-k", target.only, *target.tests]
         self._kills: Counter[str] = Counter()
@@ -85,7 +86,7 @@ class Judge:
             return []
         from tests.mutation.seeds import seeds
 
-        return [Check(*seed) for seed in seeds(self._seeds)]
+        return [Check(*seed) for seed in seeds(self._seeds, self._kinds)]
 
     def _measured(self, check: Check) -> Check:
         self._coverage.switch_context(check.name)
@@ -176,7 +177,9 @@ class Judge:
         if tests.returncode == 1:
             failed = (line for line in tests.stdout.splitlines() if line.startswith(("FAILED ", "ERROR ")))
             return f"killed: {next(failed)}"
-        played = python("-m", "tests.mutation.seeds", self._seeds, most_cpu_s=most_cpu_s)
+        if not self._seeds:
+            return "survived: all checks"
+        played = python("-m", "tests.mutation.seeds", self._seeds, *self._kinds, most_cpu_s=most_cpu_s)
         if played.returncode < 0:
             return "hung: a seed"
         return f"killed: {played.stdout.strip()}" if played.returncode else "survived: all checks"

@@ -1,21 +1,23 @@
-"""`python -m tests.mutation.seeds N`: play seeds up to the first that breaks something, and print its name."""
+"""`python -m tests.mutation.seeds N KIND...`: play seeds up to the first that breaks something; print its name."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from tests.simulation.scenario import ALONE, SHARED
+from tests.simulation.scenario import ALONE, PACKS, SHARED
 from tests.support.seeds import Kind
 
+KINDS = {"alone": ALONE, "shared": SHARED, "packs": PACKS}
 
-def seeds(count: int) -> Iterator[tuple[str, Callable[[], bool]]]:
-    """Yield so many seeds, half of them on a shared ledger: the name, and what tells whether it breaks something."""
-    for name, kind in (("alone", ALONE), ("shared", SHARED)):
-        for seed in range(count // 2):
-            yield f"{name} seed {seed}", partial(breaks, kind, seed)
+
+def seeds(count: int, kinds: Sequence[str]) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """Yield so many seeds, as many of each kind: the name, and what tells whether it breaks something."""
+    for name in kinds:
+        for seed in range(count // len(kinds)):
+            yield f"{name} seed {seed}", partial(breaks, KINDS[name], seed)
 
 
 def breaks(kind: Kind[Any], seed: int) -> bool:
@@ -25,11 +27,11 @@ def breaks(kind: Kind[Any], seed: int) -> bool:
         return True
 
 
-def main(count: int) -> int:
-    found = next((name for name, is_broken in seeds(count) if is_broken()), None)
+def main(count: int, kinds: Sequence[str]) -> int:
+    found = next((name for name, is_broken in seeds(count, kinds) if is_broken()), None)
     print(found or "")
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

@@ -7,22 +7,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """A module and its fast tests; `is_simulated`: seeds judge a mutant that passes them.
+    """A module and its fast tests; seeds of the `kinds` of simulation judge a mutant that passes them.
 
     `only` selects some of the tests, as `pytest -k` does.
     """
 
     module: str
     tests: tuple[str, ...]
-    is_simulated: bool = True
+    kinds: tuple[str, ...] = ("alone", "shared")
     only: str = ""
 
 
 STAGES = "tests/unit/stages"
 LOCAL = "tests/unit/local"
 CONTRACT = "tests/contract"
+PACKING = "tests/unit/packing"
 
 TARGETS = {
+    "pack_split": Target("runner/packing/split.py", (f"{PACKING}/test_split.py",), kinds=()),
+    "pack_rows": Target("runner/packing/result_rows.py", (f"{PACKING}/test_split.py",), kinds=()),
+    "pack_planner": Target("runner/packing/planner.py", (f"{PACKING}/test_planner.py",), kinds=()),
+    "pack_layout": Target("runner/packing/layout.py", (f"{PACKING}/test_split.py",), kinds=()),
+    "pack_marker": Target(
+        "runner/packing/marker.py", (f"{PACKING}/test_marker.py", f"{PACKING}/test_split.py"), kinds=()
+    ),
+    "pack_ends": Target("runner/stages/pack_ends.py", (f"{STAGES}/test_pack_ends.py",), kinds=("packs",)),
+    "dissolved_packs": Target(
+        "runner/stages/dissolved_packs.py", (f"{STAGES}/test_dissolved_packs.py",), kinds=("packs",)
+    ),
+    "lost_packs": Target("runner/stages/lost_packs.py", (f"{STAGES}/test_lost_packs.py",), kinds=("packs",)),
     "listing": Target(
         "runner/dromo/listing.py",
         ("tests/unit/dromo/test_listing.py", "tests/unit/dromo/test_listing_order.py", f"{STAGES}/test_orphans.py"),
@@ -68,7 +81,7 @@ TARGETS = {
         ),
     ),
     "reconcile": Target(
-        "runner/local/reconcile.py", (f"{LOCAL}/test_reconcile.py", f"{LOCAL}/test_gone_results.py"), is_simulated=False
+        "runner/local/reconcile.py", (f"{LOCAL}/test_reconcile.py", f"{LOCAL}/test_gone_results.py"), kinds=()
     ),
     "sqlite": Target(
         "runner/ledger/sqlite/ledger.py",
@@ -78,16 +91,14 @@ TARGETS = {
             "tests/unit/ledger/test_sqlite.py",
             f"{CONTRACT}/test_version_0_1_0.py",
         ),
-        is_simulated=False,
+        kinds=(),
         only="(sqlite or version_0_1_0) and not (million or kill_9 or disk)",
     ),
-    "write_group": Target(
-        "runner/ledger/sqlite/write_group.py", ("tests/unit/ledger/test_write_group.py",), is_simulated=False
-    ),
+    "write_group": Target("runner/ledger/sqlite/write_group.py", ("tests/unit/ledger/test_write_group.py",), kinds=()),
     "transactions": Target(
         "runner/ledger/dynamodb/transactions.py",
         ("tests/unit/ledger/test_dynamodb_transactions.py",),
-        is_simulated=False,
+        kinds=(),
     ),
     "dynamodb": Target(
         "runner/ledger/dynamodb/ledger.py",
@@ -98,7 +109,7 @@ TARGETS = {
             f"{CONTRACT}/test_cloud_ledger.py",
             f"{CONTRACT}/test_ledger_copy.py",
         ),
-        is_simulated=False,
+        kinds=(),
         only="ministack or interleaved or dynamodb_queries or cloud_ledger or ledger_copy",
     ),
 }

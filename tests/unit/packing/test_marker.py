@@ -34,6 +34,11 @@ def test_the_column_is_named_unlike_every_other_name() -> None:
     assert marker_name([f"my {name}" for name in MARKER_NAMES]) is None
 
 
+def test_four_letters_of_the_columns_name_are_like_it_and_three_are_not() -> None:
+    assert marker_name(["khea"]) == MARKER_NAMES[1]
+    assert marker_name(["khe"]) == MARKER_NAMES[0]
+
+
 def test_a_pack_of_a_saved_schema_passes_its_marker_through_and_keeps_the_other_settings() -> None:
     column = MarkerColumn("Bulkhead marker")
     assert column.create_parts(fields=None, settings={"title": "t", "passThroughUnmappedColumns": False}) == (

@@ -55,6 +55,18 @@ def test_every_file_is_in_one_pack_or_alone_in_the_order_of_tags() -> None:
     assert all(len({tag[-1] for tag in pack.tags}) == 1 for pack in packs)
 
 
+def test_a_directory_has_the_same_packs_in_every_version() -> None:
+    assert PackLimits() == PackLimits(members=1_000, rows=10_000, size_bytes=8_000_000, cut_from=0.7, cut_share=0.192)
+    packs, _ = planned(map(candidate, tags(6_000)))
+    assert [len(pack.tags) for pack in packs] == [1000, 1000, 1000, 1000, 728, 754, 518]
+
+
+def test_a_pack_can_end_as_soon_as_it_is_full_by_the_share_from_which_it_may() -> None:
+    names = [f"{letter}aaaaaaa77777" for letter in "bcde"] + ["faaaaaaaaaaaa", "gaaaaaaa77777", "haaaaaaa77777"]
+    packs, _ = planned(map(candidate, names), PackLimits(members=10, cut_from=0.5))
+    assert [len(pack.tags) for pack in packs] == [5, 2]
+
+
 def test_full_packs_have_700_to_1000_members_and_850_on_average() -> None:
     packs, _ = planned(map(candidate, tags(100_000)))
     sizes = [len(pack.tags) for pack in packs[:-1]]

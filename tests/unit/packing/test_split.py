@@ -219,6 +219,33 @@ def test_no_error_has_the_content_of_a_row() -> None:
         assert "secret" not in str(caught.value)
 
 
+def test_the_text_of_a_result_for_logs_has_no_content_of_a_row() -> None:
+    found = split(result(*EVERY).replace(b'"a":"', b'"a":"secret'), {"errors": [], "totalRows": "secret"})
+    assert "secret" not in repr(found)
+    assert "metadata" not in repr(found)
+
+
+def test_an_error_says_how_many_rows_are_unaccounted() -> None:
+    with pytest.raises(PackUnaccounted, match=f"{TWO}: 1 of 3 rows are unaccounted"):
+        split(result(*EVERY[:3]), {"errors": [error(3)]})
+
+
+def test_an_error_with_an_index_below_zero_names_no_row() -> None:
+    assert len(split(result(*EVERY), {"errors": [error(-1)]}).members) == 2
+
+
+def test_a_layout_tells_the_rows_of_each_member_and_the_member_of_each_row() -> None:
+    assert [LAYOUT.rows_of(tag) for tag in (ONE, TWO)] == [(1, 2), (3, 5)]
+    assert [LAYOUT.member_at(index) for index in (-1, 0, 1, 2, 4, 5)] == [
+        None,
+        (ONE, 0),
+        (ONE, 1),
+        (TWO, 0),
+        (TWO, 2),
+        None,
+    ]
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", result(*EVERY)[:-1], result(*EVERY) + b"x", b'[{"a":\xff}]'])
 def test_a_result_that_is_no_complete_array_is_invalid(content: bytes) -> None:
     with pytest.raises(ResultInvalid) as caught:
