@@ -14,6 +14,7 @@ from runner.errors import (
     BulkheadError,
     ForeignImports,
     LedgerUnavailable,
+    SinkFailed,
     Stopped,
     StorageFull,
     TransientError,
@@ -107,7 +108,7 @@ class Packing:
         while not self._stop.requested:
             try:
                 await self._begin(skip=skip)
-            except (AuthRefused, ForeignImports) as error:
+            except (AuthRefused, ForeignImports, SinkFailed, StorageFull) as error:
                 self._on_fatal(error)
             except Stopped:
                 return

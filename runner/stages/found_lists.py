@@ -27,11 +27,14 @@ from runner.stages.pack_recipe import PackRecipe
 if TYPE_CHECKING:
     from runner.config.routes import Route, Routes
     from runner.models import RemoteImport
+    from runner.packing.layout import PackLayout
     from runner.protocols import ImportsApi
     from runner.stages.collect import ResultFetch
     from runner.stages.lost_members import LostMember, LostMembers
     from runner.stages.lost_packs import LostPack
     from runner.stages.packing_setup import RulesOfRoutes
+
+_NOT_ACCOUNTED = "its result does not account for all rows that were sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,11 @@ class FoundList:
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
-    """What the import of a lost pack has brought in."""
+class _Proof:
+    """How a pack was made, and its members; proved but for the numbers of rows of today's files."""
 
-    rows: FoundRows
-    remote: RemoteImport
+    recipe: PackRecipe
+    layout: PackLayout
 
 
 class FoundLists:
@@ -75,22 +78,21 @@ class FoundLists:
 
         Raises TransientError, AuthRefused, LedgerError, and Stopped.
         """
-        looked = {one.name.tag: await self._result(one) for one in lost}
-        results = {tag: result for tag, result in looked.items() if isinstance(result, _Result)}
-        found: dict[str, FoundList | str | None] = {
-            tag: result for tag, result in looked.items() if isinstance(result, str)
-        }
+        looked = {one.name.tag: await self._prove(one) for one in lost}
+        proofs = {tag: proof for tag, proof in looked.items() if isinstance(proof, _Proof)}
+        found: dict[str, FoundList | str | None] = {tag: why for tag, why in looked.items() if isinstance(why, str)}
         try:
-            tags = {tag for result in results.values() for tag in result.rows.numbers}
+            tags = {member.tag for proof in proofs.values() for member in proof.layout.members}
             members = await self._members.with_tags(tags) if tags else {}
             leaves_out = await self._members.leaves_out_some()
         except MemberUnclear as unclear:
-            return found | dict.fromkeys(results, str(unclear))
-        for tag, result in results.items():
-            found[tag] = await self._list(tag, result, members, leaves_out=leaves_out)
+            return found | dict.fromkeys(proofs, str(unclear))
+        for tag, proof in proofs.items():
+            found[tag] = self._list(tag, proof, members, leaves_out=leaves_out)
         return found
 
-    async def _result(self, lost: LostPack) -> _Result | str:
+    async def _prove(self, lost: LostPack) -> _Proof | str:
+        """Return what the result of a pack's import proves, or a sentence if it proves nothing."""
         import_id = lost.remote.import_id
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
@@ -107,35 +109,36 @@ class FoundLists:
             return f"its result does not tell which files were in it: {error}"
         if rows is None:
             raise Stopped("the result of a lost pack was not read before the stop")
-        return _Result(rows, remote)
+        return await self._proof(lost.name.tag, rows, remote)
 
-    async def _list(
-        self, tag: str, result: _Result, members: Mapping[str, LostMember], *, leaves_out: bool
-    ) -> FoundList | str | None:
-        numbers = result.rows.numbers
-        route = self._route(tag, sorted(numbers))
+    async def _proof(self, tag: str, rows: FoundRows, remote: RemoteImport) -> _Proof | str:
+        route = self._route(tag, sorted(rows.numbers))
         if route is None:
             return "its result does not name all files that were in it, or their schema is another now"
-        mine = [members[one] for one in numbers if one in members]
-        if leaves_out and len(mine) < len(numbers):
-            return "this run leaves out some files, which may be in it: run once with all files, and without filters"
-        if not mine:
-            return None
-        rules, column = await self._rules.of(route), result.rows.column
+        rules, column = await self._rules.of(route), rows.column
         if not isinstance(rules, PackRules) or column is None:
             return "the schema of its files does not allow packs now"
-        named = rows_left_out(result.remote.result_metadata, rules.behavior)
-        layout = layout_of_rows(numbers, named) if named is not None else None
-        if layout is None or any(layout.row_counts[one.tag] != one.row_count for one in mine):
-            return "its result does not account for all rows that were sent"
-        sources = {one.tag: one.item.source for one in mine}
+        named = rows_left_out(remote.result_metadata, rules.behavior)
+        layout = layout_of_rows(rows.numbers, named) if named is not None else None
+        if layout is None:
+            return _NOT_ACCOUNTED
         recipe = PackRecipe(
             binding=route.binding, column=column, keeps_unmapped=rules.keeps_unmapped, behavior=rules.behavior
         )
-        listed = tuple(ListedMember(one.tag, one.row_count, sources.get(one.tag, "")) for one in layout.members)
-        return FoundList(
-            PackList(tag=tag, endpoint=self._endpoint, recipe=recipe, fingerprint=None, members=listed), mine
-        )
+        return _Proof(recipe, layout)
+
+    def _list(
+        self, tag: str, proof: _Proof, members: Mapping[str, LostMember], *, leaves_out: bool
+    ) -> FoundList | str | None:
+        mine = [members[one.tag] for one in proof.layout.members if one.tag in members]
+        if leaves_out and len(mine) < len(proof.layout.members):
+            return "this run leaves out some files, which may be in it: run once with all files, and without filters"
+        if any(proof.layout.row_counts[one.tag] != one.row_count for one in mine):
+            return _NOT_ACCOUNTED
+        sources = {one.tag: one.item.source for one in mine}
+        listed = tuple(ListedMember(one.tag, one.row_count, sources.get(one.tag, "")) for one in proof.layout.members)
+        made = PackList(tag=tag, endpoint=self._endpoint, recipe=proof.recipe, fingerprint=None, members=listed)
+        return FoundList(made, mine) if mine else None
 
     def _route(self, tag: str, tags: list[str]) -> Route | None:
         """Return the route by whose binding the pack's tag is made of these tags: they are all of its members."""

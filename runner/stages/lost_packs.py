@@ -6,6 +6,7 @@ from its result. Rows of files that have changed or are gone since are counted, 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -97,12 +98,16 @@ class Adoption:
     packs: list[Item] = field(default_factory=list)
     unknown: dict[str, ForeignImports] = field(default_factory=dict)
 
-    def add(self, lost: LostPack, pack: Item | None) -> None:
-        """Note a pack; None if it could not be recorded."""
-        if pack is not None:
-            self.packs.append(pack)
-        else:
-            self.unknown[lost.name.tag] = lost.refusal()
+    files: Counter[str] = field(default_factory=Counter)
+    """How many files of these packs are `mine`: as they were sent; and how many are `others` now, or gone."""
+
+    @property
+    def sentence(self) -> str:
+        """Return what to say of the adopted packs."""
+        mine, packs, others = self.files["mine"], len(self.packs), self.files["others"]
+        changed = f"; changed or gone since: {others:,}" if others else ""
+        sentence = f"{counted(mine, 'file')} came with {counted(packs, 'pack')} of a lost ledger"
+        return f"{sentence}, and are not sent again{changed}"
 
 
 class PackAdopter:
@@ -159,9 +164,11 @@ class PackAdopter:
         for one in unlisted:
             match found[one.name.tag]:
                 case FoundList(listed, members):
-                    adoption.add(one, await self._adopt(one, listed, members))
+                    await self._add(adoption, one, listed, members)
                 case str(why):
                     adoption.unknown[one.name.tag] = one.refusal(why)
+        if adoption.packs:
+            self._emit(Notice(code="packing", message=adoption.sentence))
         return adoption
 
     async def _wait_for_uploads(self, later: Sequence[LostPack]) -> None:
@@ -198,8 +205,16 @@ class PackAdopter:
         if not lost.has_data and len(members) < len(listed.members):
             return gives_up or not members
         if members:
-            adoption.add(lost, await self._adopt(lost, listed, members))
+            await self._add(adoption, lost, listed, members)
         return True
+
+    async def _add(self, adoption: Adoption, lost: LostPack, listed: PackList, members: Sequence[LostMember]) -> None:
+        pack = await self._adopt(lost, listed, members)
+        if pack is None:
+            adoption.unknown[lost.name.tag] = lost.refusal()
+            return
+        adoption.packs.append(pack)
+        adoption.files.update(mine=len(members), others=len(listed.members) - len(members))
 
     async def _now(self, lost: LostPack) -> RemoteImport | None:
         """Return a pack's import as it is now; None if the vendor finds it neither by its id nor in its list."""
@@ -224,10 +239,6 @@ class PackAdopter:
         except (StaleItem, TagInUse, ImportIdTaken):
             return None
         await self._ledger.count_up(batch_of_members(pack.batch_id), creates=1)
-        others = len(listed.members) - len(members)
-        changed = f"; changed or gone since: {others:,}" if others else ""
-        message = f"{counted(len(members), 'file')} came with a pack of a lost ledger, and are not sent again{changed}"
-        self._emit(Notice(code="packing", message=message))
         return pack
 
     def _pack(self, lost: LostPack, listed: PackList) -> Item:

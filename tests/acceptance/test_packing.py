@@ -83,9 +83,13 @@ def test_an_unchanged_inbox_is_skipped_and_a_changed_file_is_sent(
     )
 
 
-@pytest.mark.parametrize("keeps_out", [True, False], ids=["with the results", "without them"])
+@pytest.mark.parametrize(
+    ("keeps_out", "options"),
+    [(True, PACKED), (False, PACKED), (False, PACE)],
+    ids=["with the results", "without them", "without them, and without packing"],
+)
 def test_without_the_ledger_files_that_did_not_change_are_not_sent_again(
-    work: Callable[..., Workspace], sandbox: SandboxVendor, keeps_out: bool
+    work: Callable[..., Workspace], sandbox: SandboxVendor, keeps_out: bool, options: tuple[str, ...]
 ) -> None:
     mine = work(sandbox)
     files = mine.fill(FILES)
@@ -96,9 +100,9 @@ def test_without_the_ledger_files_that_did_not_change_are_not_sent_again(
         shutil.rmtree(mine.out)
     mine.add("a/000.csv", rows(100))
     mine.add("b/001.csv", b"").unlink()
-    again = mine.command(*mine.arguments(*PACKED)).expect(0)
+    again = mine.command(*mine.arguments(*options)).expect(0)
 
-    assert "came with a pack of a lost ledger" in again.text
+    assert "packs of a lost ledger, and are not sent again; changed or gone since: 2" in again.text
     assert counted(mine.summary()["by_state"]) == {"collected": FILES - 1}
     after, keys = mine.manifest(), ("import_id", "pack_id", "pack_rows", "row_count", "result_sha256")
     for name in files.keys() - {"a/000.csv", "b/001.csv"}:

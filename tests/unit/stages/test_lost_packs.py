@@ -34,7 +34,7 @@ async def test_files_that_are_as_they_were_sent_are_members_and_a_changed_one_is
     }
     first = {tag: 1 + 2 * place for place, tag in enumerate(sorted(bench.tags.values()))}
     assert [one.pack_row for one in members] == [first[one.tag or ""] for one in members]
-    assert bench.said == ["2 files came with a pack of a lost ledger, and are not sent again; changed or gone since: 1"]
+    assert bench.said == ["2 files came with 1 pack of a lost ledger, and are not sent again; changed or gone since: 1"]
 
 
 async def test_a_pack_is_adopted_once(tmp_path: Path) -> None:
