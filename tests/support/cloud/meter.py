@@ -65,7 +65,12 @@ def _units_of_many(asked: Mapping[str, Any], _answer: Mapping[str, Any]) -> floa
 
 
 def _units_of_query(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
-    return _units_of_bytes(len(json.dumps(answer.get("Items", []))), asked)
+    return _units_of_bytes(sum(map(_size_of, answer.get("Items", ()))), asked)
+
+
+def _size_of(row: Mapping[str, Any]) -> int:
+    """Return about how many bytes a row has, as DynamoDB counts them."""
+    return sum(len(name) + len(str(next(iter(value.values())))) for name, value in row.items())
 
 
 def _units_of_bytes(size: int, asked: Mapping[str, Any]) -> float:
