@@ -222,7 +222,12 @@ class MemoryLedger:
                     found[item.version_key].append(item)
         return dict(found)
 
-    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+    async def by_file(
+        self,
+        file_keys: Iterable[str],
+        *,
+        may_lag: bool = False,  # noqa: ARG002 - a file never lags
+    ) -> dict[str, list[Item]]:
         return {key: found for key in file_keys if (found := await self._tried_of(key))}
 
     async def _tried_of(self, file_key: str) -> list[Item]:

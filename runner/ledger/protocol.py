@@ -133,11 +133,12 @@ class ImportIndex(Protocol):
         """
         ...
 
-    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+    async def by_file(self, file_keys: Iterable[str], *, may_lag: bool = False) -> dict[str, list[Item]]:
         """Return {file key: the items of all batches that are `Item.was_tried`}; files without items are absent.
 
         The items of a file come in the order of their batches (as `BatchStore.batches`), those of one batch in the
-        order of their creates. Always current, also in a shared store.
+        order of their creates. Always current, unless `may_lag`: then a shared store reads for half of the price, and
+        may lack an item that was tried a moment ago.
         """
         ...
 

@@ -7,6 +7,7 @@ windows of neighboring slots, in turn; users begin at different ones.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ _MOST_WINDOWS = 4
 """How many windows are read for one permit, if all slots of the first ones are busy."""
 
 _HOLD = b"hold"
+_HOLD_FRESH_S = 1.0
 _TWO_BYTES = 0xFFFF
 
 
@@ -41,6 +43,7 @@ class DynamoSlots:
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime] = system_now) -> None:
         self._table = table
         self._now = now
+        self._holds: dict[str, tuple[float, float]] = {}
         self._window = random.randrange(1 << 30)  # noqa: S311 - only so that users begin at different windows
 
     def now(self) -> datetime:
@@ -97,6 +100,7 @@ class DynamoSlots:
             "ExpressionAttributeValues": {":u": _seconds(until), ":w": {"B": token}},
         }
         await self._applied(token, action)
+        self._holds.pop(quota_key, None)
 
     async def close(self) -> None:
         """Release nothing: the table stays open."""
@@ -117,8 +121,14 @@ class DynamoSlots:
         return {_number(place): _slot_of(row) for place, row in found.items() if place != _HOLD}
 
     async def _hold(self, quota_key: str) -> float:
-        row = await self._table.get(keys.key(_partition(quota_key), _HOLD))
-        return 0.0 if row is None else _slot_of(row).until
+        """Return the end of the hold as it is, or was within a second: a create that is refused costs nothing."""
+        read_at, until = self._holds.get(quota_key, (-math.inf, 0.0))
+        now = self.ticks()
+        if now - read_at >= _HOLD_FRESH_S:
+            row = await self._table.get(keys.key(_partition(quota_key), _HOLD))
+            until = 0.0 if row is None else _slot_of(row).until
+            self._holds[quota_key] = (now, until)
+        return until
 
     async def _read(self, quota_key: str) -> Quota:
         rows = {row["sk"]["B"]: row async for page in self._table.query(_partition(quota_key)) for row in page}

@@ -118,10 +118,13 @@ class EarlierItems:
         self._batches: dict[str, Batch | None] = {}
 
     async def of_listed(self, items: Sequence[Item]) -> dict[str, Finding]:
-        """Return {source: finding} for items of which listing knows only the version. Raises LedgerError."""
+        """Return {source: finding} for items of which listing knows only the version.
+
+        What it misses because a shared ledger lags, `of_content` finds. Raises LedgerError.
+        """
         if self._ledger is None or not items:
             return {}
-        known = await self._ledger.by_file(item.file_key for item in items)
+        known = await self._ledger.by_file((item.file_key for item in items), may_lag=True)
         of_file = {item.source: _bound(known.get(item.file_key, ()), item.binding) for item in items}
         unknown = [item.version_key for item in items if not any(map(_is_version, of_file[item.source]))]
         former = await self._ledger.by_version(unknown)

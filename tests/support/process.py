@@ -307,8 +307,8 @@ class ProcessLedger:
     async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
         return await self._read(self._inner.by_version(version_keys))
 
-    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
-        return await self._read(self._inner.by_file(file_keys))
+    async def by_file(self, file_keys: Iterable[str], *, may_lag: bool = False) -> dict[str, list[Item]]:
+        return await self._read(self._inner.by_file(file_keys, may_lag=may_lag))
 
     async def held_back(self, batch_id: str) -> list[Item]:
         return await self._read(self._inner.held_back(batch_id))

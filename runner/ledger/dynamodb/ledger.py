@@ -218,9 +218,9 @@ class DynamoLedger:
                 found.setdefault(item.version_key, []).append(item)
         return found
 
-    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+    async def by_file(self, file_keys: Iterable[str], *, may_lag: bool = False) -> dict[str, list[Item]]:
         found: dict[str, list[Item]] = {}
-        noted = await self._query_each(file_keys, self._noted_of_file)
+        noted = await self._query_each(file_keys, partial(self._noted_of_file, may_lag=may_lag))
         places = [
             keys.key(keys.items_of(row["b"]["S"]), row["sk"]["B"][16:]) for some in noted.values() for row in some
         ]
@@ -231,8 +231,9 @@ class DynamoLedger:
                 found.setdefault(item.file_key, []).append(item)
         return found
 
-    async def _noted_of_file(self, file_key: str) -> list[Row]:
-        return [row async for page in self._table.query(keys.file_partition(file_key)) for row in page]
+    async def _noted_of_file(self, file_key: str, *, may_lag: bool) -> list[Row]:
+        pages = self._table.query(keys.file_partition(file_key), may_lag=may_lag)
+        return [row async for page in pages for row in page]
 
     async def _query_each(
         self, asked: Iterable[str], query: Callable[[str], Awaitable[list[Row]]]

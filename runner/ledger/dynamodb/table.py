@@ -150,8 +150,9 @@ class DynamoTable:
         after: bytes | None = None,
         between: tuple[bytes, bytes] | None = None,
         limit: int = 1000,
+        may_lag: bool = False,
     ) -> AsyncIterator[list[Row]]:
-        """Yield pages of a partition by sort key; an index yields only keys, and may lag.
+        """Yield pages of a partition by sort key; an index yields only keys, and may lag, as any read does on request.
 
         With `after`, those that follow it; with `between`, those from the first to the last.
         """
@@ -165,7 +166,7 @@ class DynamoTable:
             values |= {":f": {"B": between[0]}, ":l": {"B": between[1]}}
         else:
             del names["#s"]
-        arguments: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}
+        arguments: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": not may_lag}
         arguments |= {
             "KeyConditionExpression": condition,
             "ExpressionAttributeNames": names,

@@ -279,7 +279,12 @@ class SqliteLedger:
         found = self._of_any_batch(version_keys, f"{IS_SENT} AND version_key", "batch, source")
         return _grouped(found, lambda item: item.version_key)
 
-    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+    async def by_file(
+        self,
+        file_keys: Iterable[str],
+        *,
+        may_lag: bool = False,  # noqa: ARG002 - a file never lags
+    ) -> dict[str, list[Item]]:
         order = "number, intent_at, source"
         return _grouped(self._of_any_batch(file_keys, f"{WAS_TRIED} AND file_key", order), lambda item: item.file_key)
 

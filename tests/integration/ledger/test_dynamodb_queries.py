@@ -33,9 +33,9 @@ class WatchedTable(DynamoTable):
     versions: dict[str, list[Row]]
 
     async def query(
-        self, pk: str, *, index: str | None = None, after: bytes | None = None, limit: int = 1000
+        self, pk: str, *, index: str | None = None, after: bytes | None = None, limit: int = 1000, may_lag: bool = False
     ) -> AsyncIterator[list[Row]]:
-        async for page in super().query(pk, index=index, after=after, limit=limit):
+        async for page in super().query(pk, index=index, after=after, limit=limit, may_lag=may_lag):
             self.pages.append(pk)
             yield page
 
