@@ -8,17 +8,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from runner.cloud.context import Deployment
 from runner.cloud.deliveries import Deliveries, Delivery
 from runner.cloud.handlers.submit import submit
+from runner.cloud.leases import worker_is_there
 from runner.cloud.lifecycle import SUBMIT_QUEUES
 from runner.cloud.messages import ItemRef, Message
+from runner.cloud.ops import work
+from runner.cloud.ops.stack import Stack
 from runner.cloud.protocols import MAX_RECEIVES, Queue
+from runner.cloud.sqs import MessageCounts
 from runner.cloud.worker import HIDDEN_S, HIDE_AGAIN_S, WAIT_S, Inbound, Worker
+from runner.config.settings import Settings
 from runner.errors import AwsRefused, Unavailable
+from runner.events import WorkerStands
 from runner.models import Batch, Item
 from runner.stop import StopReason, StopSignal
 from sandbox.quotas import Rate
@@ -62,6 +69,9 @@ class Letters:
     async def send(self, queue: Queue, messages: list[Message], *, delay_s: int = 0) -> None:
         for message in messages:
             self._bench.post.put(queue, message, now=self._bench.loop.time(), delay_s=delay_s)
+
+    async def count(self, queue: Queue) -> MessageCounts:
+        return MessageCounts(waiting=len(self._bench.post.waiting[queue]), delayed=0, in_work=0)
 
     async def is_empty(self, queue: Queue) -> bool:
         return not self._bench.post.waiting[queue]
@@ -282,3 +292,123 @@ async def test_queues_that_do_not_answer_are_asked_again_and_a_missing_permissio
         await bench.do(Queue.REGISTER, bench.drop("orders/second.csv"))
         await asyncio.sleep(60)
     assert len(bench.uploads) == 2
+
+
+class OneStack:
+    """What a worker asks AWS for: secrets, and a place for metrics."""
+
+    def __init__(self) -> None:
+        self.key = "key-one"
+        self.metrics: Counter[str] = Counter()
+        self.is_refusing_metrics = False
+
+    async def call(self, service: str, operation: str, **given: Any) -> dict[str, Any]:
+        match operation:
+            case "get_secret_value":
+                return {"SecretString": self.key}
+            case "put_metric_data":
+                if self.is_refusing_metrics:
+                    raise AwsRefused("not allowed", code="AccessDenied")
+                assert given["Namespace"] == "Bulkhead"
+                for one in given["MetricData"]:
+                    assert one["Dimensions"] == [{"Name": "service", "Value": "bulkhead-submit"}]
+                    self.metrics[one["MetricName"]] += int(one["StatisticValues"]["Sum"])
+                return {}
+        raise AssertionError(operation)
+
+
+@dataclass
+class Shop:
+    """A worker of a stack in the simulated world; `keys` are those that it has worked with, `heard` its events."""
+
+    bench: Bench
+    monkeypatch: pytest.MonkeyPatch
+    keys: list[str] = field(default_factory=list)
+    heard: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.aws = OneStack()
+        names = ("TableName", "InboxBucketName", "ResultsBucketName", "EndedTopicArn", "LicenseKeySecretArn")
+        stack = Stack(
+            name="bulkhead", region="r", account="1", status="UPDATE_COMPLETE",
+            outputs=dict.fromkeys(names, "x"), parameters={"SubmitBy": "container", "Quota": "20/60s"},
+        )  # fmt: skip
+        self.monkeypatch.setattr(work, "open_deployment", self._opened)
+        letters: Any = Letters(self.bench)
+        self.worker = work.StackWorker(
+            stack, self.aws, letters, Settings(), license_key=None, listen=self.heard.append  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def _opened(self, *_: object, license_key: str, metrics: Any, **__: object) -> AsyncIterator[Deployment]:
+        self.keys.append(license_key)
+        yield replace(self.bench._simulation.deployment(self.bench.process, judged=False), metrics=metrics)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.worker.run())
+        try:
+            yield
+        finally:
+            self.worker.stop(StopReason.TERMINATED)
+            assert await task is StopReason.TERMINATED
+
+
+async def test_a_worker_says_every_minute_how_it_stands_and_writes_the_metrics_of_submit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waiting_load(bench, 100)
+    shop = Shop(bench, monkeypatch)
+    async with shop.open():
+        await asyncio.sleep(185)
+    stands = [event for event in shop.heard if isinstance(event, WorkerStands)]
+    assert len(stands) == 5, "at once, every minute, and at the end"
+    assert stands[-1].created == shop.aws.metrics["CreatesAnswered"] == bench.vendor.seen.calls["create"]
+    assert stands[1].in_work >= 10
+    assert stands[1].waiting >= 50
+    assert stands[-1].in_work == 0
+    assert await worker_is_there(bench.leases)
+
+
+async def test_metrics_that_cannot_be_written_stop_nothing_and_are_written_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waiting_load(bench, 30)
+    shop = Shop(bench, monkeypatch)
+    shop.aws.is_refusing_metrics = True
+    async with shop.open():
+        await asyncio.sleep(130)
+        assert not shop.aws.metrics
+        shop.aws.is_refusing_metrics = False
+        await asyncio.sleep(60)
+    assert shop.aws.metrics["CreatesAnswered"] == 31
+    assert_each_once(bench, 31)
+
+
+async def test_a_key_that_is_replaced_in_the_secret_is_used_within_minutes_and_no_file_is_sent_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waiting_load(bench, 150)
+    shop = Shop(bench, monkeypatch)
+    async with shop.open():
+        await asyncio.sleep(100)
+        shop.aws.key = "key-two"
+        await asyncio.sleep(500)
+        assert shop.keys == ["key-one", "key-two"]
+    assert_each_once(bench, 151)
+
+
+async def test_during_an_outage_a_worker_calls_nobody_says_so_and_continues_afterwards(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waiting_load(bench, 40)
+    shop = Shop(bench, monkeypatch)
+    async with shop.open():
+        await asyncio.sleep(30)
+        bench.vendor.weather.outages = ((bench.loop.time(), bench.loop.time() + 3600),)
+        await asyncio.sleep(3600)
+        assert any(event.away for event in shop.heard if isinstance(event, WorkerStands))
+        await asyncio.sleep(1200)
+    assert len(bench.uploads) == len(set(bench.uploads)) == 41
+    assert bench.vendor.seen.calls["create"] - 41 <= 20, "until the outage is noticed"
+    assert not bench.post.dead[Queue.LOAD]
