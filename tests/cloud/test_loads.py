@@ -46,3 +46,4 @@ def test_a_load_that_the_clock_starts_ends_in_a_manifest(cloud: Cloud) -> None:
     (batch_id,) = cloud.batches_of("nightly-20260723")
     cloud.expect(batch_id, dict.fromkeys(contents, "collected"))
     cloud.assert_imported(contents, batch_id=batch_id)
+    cloud.stack.forget("Load")

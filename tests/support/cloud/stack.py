@@ -182,6 +182,10 @@ class Stack:
     def send(self, queue: str, body: str) -> None:
         self.client("sqs").send_message(QueueUrl=self.outputs[f"{queue}QueueUrl"], MessageBody=body)
 
+    def forget(self, queue: str) -> None:
+        """Delete all messages of a queue, such as copies that met work in progress and come back a minute later."""
+        self.client("sqs").purge_queue(QueueUrl=self.outputs[f"{queue}QueueUrl"])
+
     def dead_letters(self) -> list[str]:
         """Take the messages of the dead-letter queues and return their bodies."""
         bodies: list[str] = []
