@@ -109,8 +109,8 @@ def _bill(meter: Meter, invocations: Counter[str]) -> list[Figure]:
     return [
         Figure("DynamoDB writes a file", _calls(meter, WRITES) / LOAD_FILES, "calls", at_most=15),
         Figure("DynamoDB reads a file", _calls(meter, READS) / LOAD_FILES, "calls"),
-        Figure("DynamoDB write units a file", a_file["write unit"], "WRU"),
-        Figure("DynamoDB read units a file", a_file["read unit"], "RRU"),
+        Figure("DynamoDB write units a file", a_file["write unit"], "WRU", at_most=25),
+        Figure("DynamoDB read units a file", a_file["read unit"], "RRU", at_most=12),
         Figure("SQS calls a file", a_file["SQS call"], "calls"),
         Figure("S3 writes a file", a_file["S3 write"], "calls"),
         Figure("S3 reads a file", a_file["S3 read"], "calls"),

@@ -54,8 +54,8 @@ PRICES = (
     ("CloudWatch PutMetricData", f"${METRIC_WRITES:.2f} per million requests"),
 )
 
-WRITES_PER_FILE = 46
-READS_PER_FILE = 21
+WRITES_PER_FILE = 25
+READS_PER_FILE = 12
 """Units that `python -m benchmarks.cloud_stack` counts on the emulator, rounded up."""
 
 SQS_PER_FILE = 30
