@@ -23,7 +23,7 @@ def test_two_hundred_files_of_a_load_are_each_imported_once(cloud: Cloud, tmp_pa
         0
     )
     batch_id = started.document["batch_id"]
-    cloud.expect(batch_id, dict.fromkeys(contents, "collected"), within_s=200)
+    cloud.expect(batch_id, dict.fromkeys(contents, "collected"), within_s=400)
     cloud.assert_imported(contents, batch_id=batch_id)
     cloud.assert_quota_kept()
     assert sum("page listed" in message for message in cloud.stack.log("ListPrefix")) > 1
