@@ -88,6 +88,7 @@ TARGETS = {
         (
             "tests/unit/ledger/test_sqlite_restore.py",
             f"{CONTRACT}/test_ledger.py",
+            f"{CONTRACT}/test_pack_ledger.py",
             "tests/unit/ledger/test_sqlite.py",
             f"{CONTRACT}/test_version_0_1_0.py",
         ),
