@@ -1,4 +1,4 @@
-"""One deployment for all tests of a process, and what must hold after each."""
+"""One deployment for all of these tests, and what must hold after each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ schema_id = "customers"
 
 
 ENDS_THE_DEPLOYMENT = "test_upgrade.py"
-"""Runs last, because it deletes the stack that the tests of its process share."""
+"""Runs last, because it deletes the stack that all tests share."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The one deployment of this process; no schedule starts reconcile while these tests run."""
+    """The one deployment; no schedule starts reconcile while these tests run."""
     if not (MINISTACK.exists() and SAM.exists()):
         assert "CI" not in os.environ, f"the tools are missing: {HOW_TO_INSTALL}"
         pytest.skip(f"the tools are not installed: {HOW_TO_INSTALL}")

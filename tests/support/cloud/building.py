@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +9,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -31,24 +29,14 @@ _BUILD_WITHIN_S = 300.0
 def built_template(*, log: Path) -> Path:
     """Build the current tree, and return the built template; sam's output goes to `log`. Raises AssertionError."""
     target = _BUILDS / _digest()
-    with _one_at_a_time():
-        if not target.exists():
-            shutil.rmtree(_BUILDS, ignore_errors=True)
-            parameters = [f"{name}={value}" for name, value in runtime_parameters().items()]
-            run_sam("build", "--build-dir", f"{target}.new", "--parameter-overrides", *parameters, log=log)
-            _compile(Path(f"{target}.new"))
-            _leave_out_metric_math(Path(f"{target}.new", "template.yaml"))
-            Path(f"{target}.new").rename(target)
+    if not target.exists():
+        shutil.rmtree(_BUILDS, ignore_errors=True)
+        parameters = [f"{name}={value}" for name, value in runtime_parameters().items()]
+        run_sam("build", "--build-dir", f"{target}.new", "--parameter-overrides", *parameters, log=log)
+        _compile(Path(f"{target}.new"))
+        _leave_out_metric_math(Path(f"{target}.new", "template.yaml"))
+        Path(f"{target}.new").rename(target)
     return target / "template.yaml"
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Let one process of a test run build, and the others wait for what it has built."""
-    _BUILDS.parent.mkdir(exist_ok=True)
-    with _BUILDS.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def run_sam(*arguments: str, log: Path, timeout_s: float = _BUILD_WITHIN_S, **variables: str) -> None:
