@@ -32,9 +32,13 @@ ASK_EVERY_S = 60.0
 KNOWN_FOR_S = 1800.0
 """How long after the last question the table says that the vendor does not answer."""
 
-SHORTEST_WAIT_S, LONGEST_WAIT_S = 60.0, 840.0
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 30.0, 840.0
 _SHARE_OF_OUTAGE = 0.1
-"""Messages wait for a tenth of the time that the outage has lasted, within these bounds."""
+"""Messages wait for a tenth of the time that the outage has lasted, within these bounds.
+
+The shortest wait is half of the time between questions: a message that comes back just before the next question is due
+does not wait for two of them.
+"""
 
 _FRESH_S = 5.0
 """How long a function relies on what it has read."""

@@ -71,7 +71,7 @@ async def test_a_message_that_meets_an_outage_is_sent_again_and_its_item_stays_q
     bench.with_api(away())
     assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=receives), Requeued)
     assert await bench.states() == {"orders/a.csv": "queued"}
-    assert 60 <= bench.delays(Queue.SUBMIT)[0] <= 70
+    assert 30 <= bench.delays(Queue.SUBMIT)[0] <= 40
 
 
 async def test_while_the_vendor_is_away_no_message_makes_a_call_until_a_minute_is_over(bench: Bench) -> None:
