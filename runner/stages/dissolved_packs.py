@@ -45,11 +45,14 @@ _S = ItemState
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A dissolved pack whose import has succeeded: its members that were not sent since, and those that were."""
+    """A dissolved pack whose import has succeeded.
+
+    `waiting` are its members that were not sent since, each with the tag that it had in the pack; `sent` those that
+    were, or have other content now.
+    """
 
     pack: Item
     waiting: list[tuple[str, Item]] = field(default_factory=list)
-    """Each with the tag that it had in the pack."""
     sent: list[Item] = field(default_factory=list)
     unsent_packs: list[Item] = field(default_factory=list)
     """Packs of waiting members that were not sent either."""
@@ -113,10 +116,12 @@ class DissolvedPacks:
         is_unsent = pack.state is _S.QUEUED and pack.import_id is None
         if is_unsent:
             finished.unsent_packs.append(pack)
+        layout = PackRecipe.of(pack).layout(())
         for member in await self._ledger.members(self._batch_id, pack.source):
+            tag = _tag_in(layout, member)
             is_packed = member.state is _S.PACKED and (is_unsent or pack is finished.pack)
-            if member.state is _S.QUEUED or is_packed:
-                finished.waiting.append((_tag_in(pack, member), member))
+            if member.tag in (None, tag) and (member.state is _S.QUEUED or is_packed):
+                finished.waiting.append((tag, member))
             else:
                 finished.sent.append(member)
         for other in await self._packs_instead_of(pack):
@@ -161,11 +166,9 @@ def _hold(member: Item, tag: str, pack: Item, layout: PackLayout, end: ItemChang
     return Move(item=member, state=_S.FAILED, reason=PACK_REVIEW_FINISHED, changes=changes)
 
 
-def _tag_in(pack: Item, member: Item) -> str:
-    """Return the tag that a member had in its last pack; one that is queued alone has lost it, but not its rows."""
-    if member.tag is not None:
-        return member.tag
-    place = PackRecipe.of(pack).layout(()).member_at((member.pack_row or 1) - 1)
+def _tag_in(layout: PackLayout, member: Item) -> str:
+    """Return the tag that a member had in its last pack: the ledger keeps its rows, and maybe another tag since."""
+    place = layout.member_at((member.pack_row or 1) - 1)
     assert place is not None, "a member keeps its place in the pack"
     return place[0]
 
@@ -176,7 +179,9 @@ def _sentence(finished: Finished) -> str:
         waiting = [member for _, member in finished.waiting]
         parts.append(f"{_named(waiting)}: not sent again; `bulkhead redrive` fetches the results")
     if finished.sent:
-        parts.append(f"{_named(finished.sent)}: sent again since, so the vendor may have the rows twice")
+        parts.append(
+            f"{_named(finished.sent)}: sent again since, or changed, so the vendor may have more rows than it should"
+        )
     return "; ".join(parts)
 
 

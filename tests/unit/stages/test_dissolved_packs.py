@@ -63,7 +63,28 @@ async def test_files_that_were_sent_again_are_named_and_stay_as_they_are() -> No
         "3.csv": S.FAILED,
     }
     (said,) = bench.said
-    assert said.endswith("1 file (1.csv): sent again since, so the vendor may have the rows twice")
+    assert said.endswith(
+        "1 file (1.csv): sent again since, or changed, so the vendor may have more rows than it should"
+    )
+
+
+async def test_a_file_that_has_changed_since_is_not_held_because_of_its_older_rows() -> None:
+    bench = PackBench()
+    remote = await dissolved(bench)
+    alone = (await named(bench))["1.csv"]
+    tried = await bench.ledger.advance(alone, S.CREATING, reason="x", attempts=1, tag="of other content")
+    await bench.ledger.advance(tried, S.QUEUED, reason="no create succeeded")
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    assert {source: one.state for source, one in (await named(bench)).items()} == {
+        "1.csv": S.QUEUED,
+        "2.csv": S.FAILED,
+        "3.csv": S.FAILED,
+    }
+    (said,) = bench.said
+    assert said.endswith(
+        "1 file (1.csv): sent again since, or changed, so the vendor may have more rows than it should"
+    )
 
 
 async def test_a_pack_that_arrived_is_told_of_once() -> None:
