@@ -105,6 +105,25 @@ async def test_an_item_that_failed_is_not_found_by_a_version_that_the_index_stil
     assert await ledger.by_version(["k"]) == {}
 
 
+async def test_an_item_is_found_in_a_state_in_which_the_ledger_of_another_has_not_counted_it_yet(
+    table: WatchedTable,
+) -> None:
+    mover, reader = (DynamoLedger(table, now=lambda: START, counter_shards=2) for _ in range(2))
+    await mover.start_batch(a_batch())
+    await mover.add([an_item("a.csv"), an_item("b.csv")])
+    await mover.advance(an_item("a.csv"), S.CREATING, reason="intent")
+    assert [item.source async for item in reader.items("b1", states={S.CREATING})] == ["a.csv"]
+
+
+async def test_an_item_that_another_has_moved_since_it_was_read_here_is_read_again(
+    ledger: DynamoLedger, table: WatchedTable
+) -> None:
+    await ledger.add([an_item("a.csv")])
+    here = await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent")
+    moved = await DynamoLedger(table, now=lambda: START).advance(here, S.CREATED, reason="created", import_id="i1")
+    assert (await ledger.advance(moved, S.PROCESSING, reason="uploaded")).state is S.PROCESSING
+
+
 # what is read
 
 
@@ -136,6 +155,16 @@ async def test_the_whole_batch_is_read_only_for_many_items(
 
 
 # batches of version 0.1.0, which have no number
+
+
+async def test_the_newest_batches_are_found_also_where_the_order_of_batches_lacks_the_oldest(
+    ledger: DynamoLedger, table: WatchedTable
+) -> None:
+    await ledger.start_batch(a_batch("b2"))
+    ordered = [row for page in [await table.last(keys.BATCH_ORDER, limit=9)] for row in page]
+    assert [row["sk"]["B"] for row in ordered] == [bytes([0] * 7 + [number]) for number in (2, 1)]
+    await table.delete({"Key": keys.key(keys.BATCH_ORDER, ordered[-1]["sk"]["B"])})
+    assert [batch.batch_id for batch in await ledger.recent_batches(2)] == ["b1", "b2"]
 
 
 async def test_items_of_a_file_come_in_the_order_in_which_version_0_1_0_started_their_batches(

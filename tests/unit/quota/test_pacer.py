@@ -208,3 +208,10 @@ async def test_the_next_create_is_due_when_the_first_slot_is_free_and_no_hold_is
     await pacer.hold(100.0)
     assert 101.0 <= await pacer.due_in_s() <= 102.0
     assert await pacer.free_slots() == 0
+
+
+@pytest.mark.parametrize(("left", "used"), [(0, 20), (4, 16), (19, 1), (20, 1), (30, 1)])
+async def test_a_pacer_that_leaves_slots_to_others_uses_the_rest_and_at_least_one(left: int, used: int) -> None:
+    pacer, sent = _pacer().leaving(left), []
+    await asyncio.wait([asyncio.ensure_future(_send(pacer, sent, latency_s=0.5)) for _ in range(21)], timeout=30)
+    assert len(sent) == used

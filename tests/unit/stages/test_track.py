@@ -268,22 +268,58 @@ async def test_a_vendor_that_keeps_refusing_the_list_ends_the_run() -> None:
         await bench.run()
 
 
+class Shared:
+    """A ledger that another process uses as well, and a tracker of the imports of its items."""
+
+    def __init__(self, lists: Lists) -> None:
+        self.ledger = MemoryLedger(now=lambda: AT)
+        transitions = Transitions(self.ledger, clock=StillClock(), emit=ignore, by_state={})
+        self.tracker = Tracker(api=lists, transitions=transitions)
+
+    async def processing(self, source: str, *, minute: float = 0, **values: str) -> Item:
+        """Let the tracker watch an item whose import has the id `source`, and return it."""
+        await self.ledger.add([Item(batch_id="b", source=source)])
+        item = await self.ledger.advance(Item(batch_id="b", source=source), ItemState.CREATING, reason="x")
+        item = await self.ledger.advance(
+            item, ItemState.PROCESSING, reason="x", import_id=source, status="RUNNING",
+            created_at=AT + timedelta(minutes=minute), **values,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.tracker.watch(item)
+        return item
+
+
+async def shared(lists: Lists) -> Shared:
+    of_both = Shared(lists)
+    await of_both.ledger.start_batch(batch())
+    return of_both
+
+
 async def test_the_list_is_read_back_to_the_oldest_open_import() -> None:
     rows = [made("new", 60, status="SUCCESSFUL"), made("a", 30), made("b", 20), made("old", 0, status="SUCCESSFUL")]
-    ledger = MemoryLedger(now=lambda: AT)
-    await ledger.start_batch(batch())
-    clock = StillClock()
-    tracker = Tracker(
-        api=Lists(rows, page_size=3), transitions=Transitions(ledger, clock=clock, emit=ignore, by_state={})
-    )
-    for source, minute in (("old", 0), ("new", 60)):
-        await ledger.add([Item(batch_id="b", source=source)])
-        item = await ledger.advance(Item(batch_id="b", source=source), ItemState.CREATING, reason="x")
-        at = AT + timedelta(minutes=minute)
-        tracker.watch(
-            await ledger.advance(
-                item, ItemState.PROCESSING, reason="x", import_id=source, status="RUNNING", created_at=at
-            )
-        )
-    await tracker.list_once()
-    assert await ledger.counts("b") == {ItemState.SUCCEEDED: 2}
+    of_both = await shared(Lists(rows, page_size=3))
+    await of_both.processing("old")
+    await of_both.processing("new", minute=60)
+    await of_both.tracker.list_once()
+    assert await of_both.ledger.counts("b") == {ItemState.SUCCEEDED: 2}
+
+
+async def test_a_pass_tells_that_another_process_moved_an_item_first_and_the_next_pass_does_not() -> None:
+    of_both = await shared(Lists([made("1")]))
+    item = await of_both.processing("1")
+    await of_both.ledger.advance(item, ItemState.SUCCEEDED, reason="of the other", status="SUCCESSFUL")
+    assert not of_both.tracker.is_overtaken
+    await of_both.tracker.list_once()
+    assert of_both.tracker.is_overtaken
+    assert (await of_both.tracker.list_or_retry()).others_moved == 1
+    assert not of_both.tracker.is_overtaken
+
+
+async def test_an_import_that_is_found_again_is_followed_from_where_another_process_has_brought_its_item() -> None:
+    of_both = await shared(Lists([made("1", status="RUNNING")], [made("1")]))
+    suspected = await of_both.processing("1", error_code="import_missing")
+    noted = await of_both.ledger.advance(suspected, ItemState.PROCESSING, reason="of the other", error_code=None)
+    await of_both.tracker.list_once()
+    assert await of_both.ledger.counts("b") == {ItemState.PROCESSING: 1}
+    await of_both.tracker.list_once()
+    found = await of_both.ledger.item("b", "1")
+    assert (found.state, found.revision) == (ItemState.SUCCEEDED, noted.revision + 1)  # type: ignore[union-attr]
