@@ -63,8 +63,8 @@ def submit(size_bytes: int, etag: str) -> dict[str, float]:
     return {"took_s": took_s, "rss_mb": peak_rss_mb()}
 
 
-def child(environ: dict[str, str], *arguments: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.cloud_large", "--child", *arguments]
+def child(environ: dict[str, str], *arguments: str, module: str = "benchmarks.cloud_large") -> dict[str, float]:
+    command = [sys.executable, "-m", module, "--child", *arguments]
     done = subprocess.run(command, env={**os.environ, **environ}, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
 

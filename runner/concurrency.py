@@ -40,3 +40,15 @@ async def in_groups(things: AsyncIterator[_T], *, at_once: int = AT_ONCE) -> Asy
             group = []
     if group:
         yield group
+
+
+async def read_ahead(pages: AsyncIterator[_T]) -> AsyncIterator[_T]:
+    """Yield what `pages` yields; while the caller works on one, the next is read."""
+    reading = asyncio.ensure_future(anext(pages, None))
+    try:
+        while (page := await reading) is not None:
+            reading = asyncio.ensure_future(anext(pages, None))
+            yield page
+    finally:
+        reading.cancel()
+        await asyncio.wait([reading])

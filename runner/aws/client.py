@@ -23,17 +23,18 @@ def aws_extra() -> Iterator[None]:
         ) from error
 
 
-def aws_session(*, region_name: str | None = None, **credentials: str | None) -> Any:
+def aws_session(*, region_name: str | None = None, botocore_session: Any = None, **credentials: str | None) -> Any:
     """Return a session of aioboto3, from which clients take region and credentials.
 
-    Missing values come from the usual AWS environment and files. Raises ConfigError if those are unusable.
+    `botocore_session` is the session of aiobotocore that it uses. Missing values come from the usual AWS environment
+    and files. Raises ConfigError if those are unusable.
     """
     with aws_extra():
         import aioboto3  # noqa: PLC0415 - takes a quarter of a second, which only AWS users should pay
 
         from runner.aws.errors import UNUSABLE, translated  # noqa: PLC0415 - as above
     try:
-        return aioboto3.Session(region_name=region_name, **credentials)
+        return aioboto3.Session(region_name=region_name, botocore_session=botocore_session, **credentials)
     except UNUSABLE as error:
         raise translated(error) from error
 

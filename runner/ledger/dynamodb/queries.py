@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Sequence
 from heapq import nsmallest
 
+from runner.concurrency import read_ahead
 from runner.ledger import rules
 from runner.ledger.dynamodb import keys, rows
 from runner.ledger.dynamodb.keys import Row
@@ -92,8 +93,8 @@ async def source_rows(table: DynamoTable, batch_id: str) -> AsyncIterator[list[R
 
 
 async def source_pages(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Item]]:
-    """Yield all items of a batch by sort key."""
-    async for page in source_rows(table, batch_id):
+    """Yield all items of a batch by sort key; the next page is read while one is used."""
+    async for page in read_ahead(source_rows(table, batch_id)):
         yield [rows.item_of(row) for row in page]
 
 

@@ -16,6 +16,7 @@ from runner.aws.client import open_client
 from runner.aws.errors import code_of, translated
 from runner.errors import LedgerError, LedgerUnavailable
 from runner.ledger.dynamodb.clock import SharedTime
+from runner.ledger.dynamodb.decoding import open_session
 from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE, Row
 from runner.retry import delay_s
 
@@ -86,14 +87,17 @@ class DynamoTable:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, name: str, *, time: SharedTime | None = None, **arguments: Any) -> AsyncIterator[DynamoTable]:
-        """Open a table; `arguments` are passed to `open_client`. Raises ConfigError."""
+    async def open(
+        cls, name: str, *, time: SharedTime | None = None, endpoint_url: str | None = None, **arguments: str | None
+    ) -> AsyncIterator[DynamoTable]:
+        """Open a table; `arguments` are passed to `aws_session`. Raises ConfigError."""
         opening = open_client(
             "dynamodb",
+            session=open_session(**arguments),
+            endpoint_url=endpoint_url,
             connect_timeout_s=CONNECT_TIMEOUT_S,
             read_timeout_s=READ_TIMEOUT_S,
             max_connections=_MAX_CONNECTIONS,
-            **arguments,
         )
         async with opening as client:
             yield cls(client, name, time=time)
