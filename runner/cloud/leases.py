@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from bisect import bisect_left
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,7 +22,7 @@ from runner.events import ItemMoved
 from runner.models import Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from runner.cloud.context import Deployment
     from runner.cloud.deadline import Deadline
@@ -56,6 +57,9 @@ TURN_S = 180.0
 
 WORKER_SEEN_S = 180.0
 """How long a worker counts as working after its last sign of life, which it gives every minute."""
+
+_LEFT, _LEFT_S = "\0left", 86_400.0
+"""A lease whose holder is not a function, but what was left."""
 
 _WORKERS, _ANY = "workers", "any"
 _TURNS = "json-turns"
@@ -256,3 +260,22 @@ class JsonTurn:
         quiet_period = timedelta(seconds=self._deployment.settings.quiet_period_s)
         now = self._deployment.vendor_time.now()
         return item.intent_at is None or now - item.intent_at <= quiet_period + 2 * CLOCK_MARGIN
+
+
+async def leave(leases: Leases, what: str, name: str) -> None:
+    """Note that `name` is the first thing that was left to the next function that does this."""
+    if left := await leases.seen(what, _LEFT):
+        await leases.release(what, _LEFT, holder=left.holder)
+    await leases.take(what, _LEFT, holder=name, for_s=_LEFT_S)
+
+
+async def in_turn(leases: Leases, what: str, names: Sequence[str]) -> list[str]:
+    """Return the names, those first that the last function left, or that come after them.
+
+    Names of things that come and go must be sorted.
+    """
+    left = await leases.seen(what, _LEFT)
+    if left is None:
+        return list(names)
+    first = names.index(left.holder) if left.holder in names else bisect_left(names, left.holder)
+    return [*names[first:], *names[:first]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.deadline import Deadline
 from runner.cloud.handlers.sweep import start_sweep
-from runner.cloud.leases import hold_lease, pending_name
+from runner.cloud.leases import hold_lease, in_turn, leave, pending_name
 from runner.cloud.lifecycle import ENDS, day_is_over, enqueue_finish_if_idle, is_idle, is_rolling, submit_queue
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage
 from runner.cloud.missed_webhooks import enqueue_missed
@@ -23,12 +23,14 @@ from runner.retry import repeat_read
 from runner.stages.orphans import Orphans
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from runner.cloud.context import Deployment
     from runner.cloud.protocols import TimeLeft
     from runner.cloud.snapshot import BatchView
     from runner.models import Batch
+
+    _Step = Callable[[], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ ENQUEUED_FOR = timedelta(minutes=10)
 
 _AT_ONCE = 50
 _RECONCILE = "reconcile"
+_VENDOR_STEPS = "reconcile/steps"
 
 _S = ItemState
 
@@ -84,9 +87,9 @@ async def _pass(deployment: Deployment, deadline: Deadline) -> None:
     claim = deployment.leases.take(
         _RECONCILE, "\0settled", holder=deployment.holder(), for_s=SETTLED_EVERY.total_seconds()
     )
-    seen = await take_snapshot(deployment, has_settled=await claim is None)
+    seen = await take_snapshot(deployment, deadline, has_settled=await claim is None)
     one_pass = _Pass(deployment, seen, deadline)
-    errors = [error for step in one_pass.steps() if (error := await one_pass.attempt(step)) is not None]
+    errors = [error async for error in one_pass.do_all()]
     if await deployment.breaker.wait_s() is not None:
         errors = [error for error in errors if not isinstance(error, TransientError)]
     if errors:
@@ -106,8 +109,25 @@ class _Pass:
         per_minute = self._deployment.pacer.quota.per_minute
         return max(MAX_ENQUEUED, round(per_minute * ENQUEUED_FOR.total_seconds() / 60))
 
-    def steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
-        """Return the steps; those that wait for the vendor come last, so that the others always have their turn."""
+    async def do_all(self) -> AsyncIterator[Exception]:
+        """Do each step for which there is time, and yield the errors.
+
+        Those that wait for the vendor come last, so that the others always have their turn. The first of them for which
+        a pass has too little time comes before the others in the next, unless it had the time of a whole pass.
+        """
+        for step in self._own_steps():
+            if (error := await self._attempt(step)) is not None:
+                yield error
+        of_vendor = {step.__name__: step for step in self._vendor_steps()}
+        names = await in_turn(self._deployment.leases, _VENDOR_STEPS, list(of_vendor))
+        for number, name in enumerate(names):
+            if (error := await self._attempt(of_vendor[name])) is not None:
+                yield error
+            if number > 0 and self._deadline.left_s() <= 0:
+                await leave(self._deployment.leases, _VENDOR_STEPS, name)
+                return
+
+    def _own_steps(self) -> tuple[_Step, ...]:
         return (
             self.record_metrics,
             self.start_sweep,
@@ -116,12 +136,12 @@ class _Pass:
             self.enqueue_unlisted,
             self.enqueue_idle,
             self.enqueue_queued,
-            self.find_orphans,
-            self.find_missed_webhooks,
-            self.settle_lost_creates,
         )
 
-    async def attempt(self, step: Callable[[], Awaitable[None]]) -> Exception | None:
+    def _vendor_steps(self) -> tuple[_Step, ...]:
+        return self.find_orphans, self.find_missed_webhooks, self.settle_lost_creates
+
+    async def _attempt(self, step: _Step) -> Exception | None:
         """Do a step, unless the time is up; return the error that ended it."""
         if self._deadline.left_s() <= 0:
             logger.warning("step left to the next pass", extra={"step": step.__name__})

@@ -1,14 +1,19 @@
 """The snapshot: what one pass of reconcile reads of the batches that are not complete.
 
-Settled batches have only open reviews left, which may wait for months: one pass in an hour reads them.
+Settled batches have only open reviews left, which may wait for months: one pass in an hour reads them. A pass counts
+the items of all batches, and reads those at work batch by batch while its share of the time lasts; the next pass begins
+with the batch after the last one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runner.cloud.context import is_driven_by_stack
+from runner.cloud.leases import in_turn, leave
+from runner.concurrency import handle_all
 from runner.models import OPEN_STATES, BatchState, ItemState
 
 if TYPE_CHECKING:
@@ -16,10 +21,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.cloud.context import Deployment
+    from runner.cloud.deadline import Deadline
     from runner.models import Batch, Item
+
+logger = logging.getLogger(__name__)
 
 MAX_ITEMS = 10_000
 """Items of one batch in one state that a pass reads."""
+
+SHARE = 1 / 3
+"""The share of a pass's time that reading the items may take."""
+
+_BATCHES = "reconcile/batches"
+_COUNTED_AT_ONCE = 16
 
 _PAGE = 500
 _S = ItemState
@@ -30,7 +44,8 @@ _AT_WORK = (_S.CREATING, _S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDE
 class BatchView:
     """One batch: its counts, and its items that are neither queued nor ended, from an index that may lag.
 
-    Exact are the numbers of items in each state in which an item ends, and of all open items together.
+    Exact are the numbers of items in each state in which an item ends, and of all open items together. Without items
+    is also a batch that the pass did not come to.
     """
 
     batch: Batch
@@ -79,24 +94,40 @@ class ReconcileSnapshot:
         return sum(view.counts.get(state, 0) for view in self.views for state in states)
 
 
-async def take_snapshot(deployment: Deployment, *, has_settled: bool) -> ReconcileSnapshot:
+async def take_snapshot(deployment: Deployment, deadline: Deadline, *, has_settled: bool) -> ReconcileSnapshot:
     """Read the batches that are not complete, the settled ones on request. Raises LedgerError, TransientError."""
     batches = [
         batch
         for batch in await deployment.ledger.incomplete_batches()
         if has_settled or batch.state is not BatchState.SETTLED
     ]
-    return ReconcileSnapshot([await _view(deployment, batch) for batch in batches], has_settled=has_settled)
+    counts = await handle_all(lambda batch: deployment.ledger.counts(batch.batch_id), batches, at_once=_COUNTED_AT_ONCE)
+    views = {
+        batch.batch_id: BatchView(batch=batch, counts=counted, items=[])
+        for batch, counted in zip(batches, counts, strict=True)
+    }
+    await _read_items(deployment, deadline, views)
+    return ReconcileSnapshot(list(views.values()), has_settled=has_settled)
 
 
-async def _view(deployment: Deployment, batch: Batch) -> BatchView:
-    counts = await deployment.ledger.counts(batch.batch_id)
+async def _read_items(deployment: Deployment, deadline: Deadline, views: dict[str, BatchView]) -> None:
+    """Put the items into the views, each in its turn, until this share of the time is over."""
+    least_s = deadline.left_s() * (1 - SHARE)
+    for number, batch_id in enumerate(await in_turn(deployment.leases, _BATCHES, sorted(views))):
+        if number > 0 and deadline.left_s() <= least_s:
+            logger.warning("too many batches for one pass", extra={"left": len(views) - number})
+            await leave(deployment.leases, _BATCHES, batch_id)
+            return
+        views[batch_id] = await _with_items(deployment, views[batch_id])
+
+
+async def _with_items(deployment: Deployment, view: BatchView) -> BatchView:
     found: dict[ItemState, list[Item]] = {}
     for state in _AT_WORK:
-        if counts.get(state) or (state in OPEN_STATES and _open_in(counts)):
-            found[state] = await first_items(deployment, batch.batch_id, state, limit=MAX_ITEMS)
+        if view.counts.get(state) or (state in OPEN_STATES and _open_in(view.counts)):
+            found[state] = await first_items(deployment, view.batch.batch_id, state, limit=MAX_ITEMS)
     items = [item for some in found.values() for item in some]
-    return BatchView(batch=batch, counts=_as_found(counts, found), items=items)
+    return replace(view, counts=_as_found(view.counts, found), items=items)
 
 
 def _open_in(counts: Mapping[ItemState, int]) -> int:

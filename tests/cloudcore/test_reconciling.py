@@ -384,6 +384,54 @@ async def test_steps_that_wait_for_the_vendor_leave_time_for_the_others(
     assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/b.csv")]
 
 
+async def test_a_step_for_which_a_pass_has_no_time_comes_first_in_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.configured()
+    done: list[str] = []
+
+    def taking(name: str, seconds: float) -> None:
+        async def step(_pass: object) -> None:
+            await asyncio.sleep(seconds)
+            done.append(name)
+
+        step.__name__ = name
+        monkeypatch.setattr(reconcile._Pass, name, step)
+
+    taking("find_orphans", 250)
+    taking("find_missed_webhooks", 250)
+    taking("settle_lost_creates", 1)
+    for _ in range(3):
+        await bench.reconcile(left_s=300)
+    assert done == ["find_orphans", "find_missed_webhooks", "settle_lost_creates", "find_orphans"]
+
+
+async def test_batches_that_one_pass_has_no_time_to_read_are_read_by_the_next_and_all_are_counted(bench: Bench) -> None:
+    await bench.configured()
+    folders = [f"{number:02}" for number in range(12)]
+    for folder in folders:
+        await bench.do(Queue.SUBMIT, bench.drop(f"{folder}/a.csv"))
+    read: list[str] = []
+    page = bench.ledger.page
+
+    async def slow(batch_id: str, state: ItemState, **where: Any) -> list[Item]:
+        if state is ItemState.PROCESSING:
+            read.append(batch_id.rpartition("-")[2])
+            await asyncio.sleep(10)
+        return await page(batch_id, state, **where)
+
+    bench.ledger.page = slow  # type: ignore[method-assign]
+    passes = []
+    for _ in range(5):
+        read.clear()
+        bench.heard.figures.clear()
+        await bench.reconcile(left_s=190)
+        passes.append([*dict.fromkeys(read)])
+        assert bench.heard.figures["ItemsOpen"] == 12
+    assert passes[0] == folders[:3]
+    assert [folder for some in passes for folder in some][:12] == folders, "each once before one is read again"
+
+
 async def test_while_a_pass_is_in_progress_another_one_does_nothing(bench: Bench) -> None:
     await landed(bench, "a.csv", fate="refused")
     await moved(bench, "orders/b.csv")
