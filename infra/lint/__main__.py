@@ -26,7 +26,7 @@ TEMPLATE = ROOT / "template.yaml"
 DOCKERFILE = ROOT / "Dockerfile"
 EXAMPLES = ROOT / "examples" / "container"
 ECS = EXAMPLES / "ecs-scheduled-task.yaml", EXAMPLES / "ecs-worker.yaml"
-KUBERNETES = EXAMPLES / "kubernetes-cronjob.yaml"
+KUBERNETES = ("kubernetes-cronjob.yaml", "kubernetes-worker.yaml")
 ACCEPTED = Path(__file__).with_name("accepted.toml")
 YAML_RULES = Path(__file__).with_name("yamllint.yaml")
 TIMEOUT_S = 100.0
@@ -118,7 +118,9 @@ class Tools:
             yield Finding("yamllint", "rules", Path(place.split(":")[0]).name, text)
 
     def _kubernetes(self) -> Iterator[Finding]:
-        done = self._run("container/bin/kubernetes-validate", "--strict", "--quiet", str(KUBERNETES))
+        done = self._run(
+            "container/bin/kubernetes-validate", "--strict", "--quiet", *(str(EXAMPLES / name) for name in KUBERNETES)
+        )
         if done.returncode:
             yield Finding("kubernetes-validate", "schema", KUBERNETES.name, (done.stdout + done.stderr).strip())
 

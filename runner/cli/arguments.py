@@ -32,7 +32,7 @@ from runner.cli.option_groups import (
     Stack,
 )
 from runner.cli.options import Argument, Arguments, Option, Panel
-from runner.cli.output_options import Format, Json, Lines, Quiet, Stats, Verbose, seconds_of
+from runner.cli.output_options import Format, Json, Lines, Quiet, Stats, Verbose, seconds_of, stats_option
 
 
 def _masked_url(url: str) -> str:
@@ -422,17 +422,7 @@ class CloudWorkArguments(Cloud, Json, Quiet, Stoppable, Verbose):
             default="20s",
         ),
     ] = None
-    stats: Annotated[
-        str | None,
-        Option(
-            "--stats",
-            "DURATION",
-            "Without a terminal, write a line about the progress this often; 0 writes none.",
-            Panel.OUTPUT,
-            envvar="BULKHEAD_STATS",
-            default="60s",
-        ),
-    ] = None
+    stats: Annotated[str | None, stats_option("60s")] = None
 
     def stop_within_s(self) -> float:
         """Return how long work may take after SIGTERM: schedulers of containers wait for 30 seconds."""

@@ -35,20 +35,22 @@ class Quiet(Arguments):
     quiet: Annotated[bool, Option("--quiet", None, "Show only errors.", Panel.OUTPUT, short="-q")] = False
 
 
+def stats_option(default: str) -> Option:
+    """Return the option `--stats`, with the time between two lines where it is not given."""
+    return Option(
+        "--stats",
+        "DURATION",
+        "Without a terminal, write a line about the progress this often; 0 writes none.",
+        Panel.OUTPUT,
+        envvar="BULKHEAD_STATS",
+        default=default,
+    )
+
+
 class Stats(Arguments):
     """Plain lines about progress."""
 
-    stats: Annotated[
-        str | None,
-        Option(
-            "--stats",
-            "DURATION",
-            "Without a terminal, write a line about the progress this often; 0 writes none.",
-            Panel.OUTPUT,
-            envvar="BULKHEAD_STATS",
-            default="10s",
-        ),
-    ] = None
+    stats: Annotated[str | None, stats_option("10s")] = None
 
     def every_s(self) -> float:
         """Return how often a line is written, 0 for never. Raises ConfigError."""

@@ -78,11 +78,12 @@ def test_kubernetes_fails_a_job_only_if_a_person_must_look_and_else_tries_again(
     (rule,) = [rule for rule in pod_failure_policy() if rule["action"] == "FailJob"]
     codes = set(rule["onExitCodes"]["values"])
     assert codes == {int(code) for code in PERSON | {ExitCode.NEEDS_REVIEW}}, "a review is for a person, too"
-    assert cron_job()["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert pod_of("kubernetes-cronjob.yaml")["restartPolicy"] == "Never"
 
 
-def test_the_pod_may_do_nothing_and_gets_the_time_that_a_stop_takes() -> None:
-    pod = cron_job()["jobTemplate"]["spec"]["template"]["spec"]
+@pytest.mark.parametrize("name", ["kubernetes-cronjob.yaml", "kubernetes-worker.yaml"])
+def test_the_pod_may_do_nothing_and_gets_the_time_that_a_stop_takes(name: str) -> None:
+    pod = pod_of(name)
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert str(pod["securityContext"]["runAsUser"]) in of_the_image("USER")[0].text
@@ -91,8 +92,19 @@ def test_the_pod_may_do_nothing_and_gets_the_time_that_a_stop_takes() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+    assert container["image"].endswith(f":{__version__}")
+    assert pod["automountServiceAccountToken"] is False
     assert pod["terminationGracePeriodSeconds"] == 30
     assert "/data" in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_the_worker_on_kubernetes_and_the_one_on_ecs_run_the_same_command() -> None:
+    (container,) = pod_of("kubernetes-worker.yaml")["containers"]
+    resources = load_template(EXAMPLES / "ecs-worker.yaml")["Resources"]
+    (on_ecs,) = resources["Task"]["Properties"]["ContainerDefinitions"]
+    assert container["args"][:3] == on_ecs["Command"][:3] == ["cloud", "work", "--stack"]
+    assert {one["name"] for one in container["env"]} == {one["Name"] for one in on_ecs["Environment"]}
+    assert set(options(container["args"])) <= of_command("cloud work")
 
 
 def test_ecs_reports_the_codes_that_a_person_must_look_at() -> None:
@@ -130,9 +142,8 @@ def test_the_workflow_of_github_knows_every_code() -> None:
 def test_every_example_uses_options_and_a_version_that_exist(dag: ModuleType) -> None:
     words = dag.command()
     assert set(options(words[words.index(dag.IMAGE) :])) <= of_run()
-    (container,) = cron_job()["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    (container,) = pod_of("kubernetes-cronjob.yaml")["containers"]
     assert set(options(container["args"])) <= of_run()
-    assert container["image"].endswith(f":{__version__}")
     assert dag.IMAGE.endswith(f":{__version__}")
     assert "BULKHEAD_STOP_WITHIN" in variables()
 
@@ -156,13 +167,19 @@ def of_command(name: str) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts}
 
 
-def cron_job() -> dict[str, Any]:
-    documents = yaml.safe_load_all((EXAMPLES / "kubernetes-cronjob.yaml").read_text())
-    (found,) = [one["spec"] for one in documents if one["kind"] == "CronJob"]
-    spec: dict[str, Any] = found
-    return spec
+def pod_of(name: str) -> dict[str, Any]:
+    """Return the pod of a CronJob or a Deployment."""
+    kinds = {"CronJob": ("jobTemplate", "spec", "template"), "Deployment": ("template",)}
+    (found,) = [one for one in yaml.safe_load_all((EXAMPLES / name).read_text()) if one["kind"] in kinds]
+    inside = found["spec"]
+    for step in kinds[found["kind"]]:
+        inside = inside[step]
+    pod: dict[str, Any] = inside["spec"]
+    return pod
 
 
 def pod_failure_policy() -> list[dict[str, Any]]:
-    rules: list[dict[str, Any]] = cron_job()["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    documents = yaml.safe_load_all((EXAMPLES / "kubernetes-cronjob.yaml").read_text())
+    (job,) = [one["spec"]["jobTemplate"] for one in documents if one["kind"] == "CronJob"]
+    rules: list[dict[str, Any]] = job["spec"]["podFailurePolicy"]["rules"]
     return rules

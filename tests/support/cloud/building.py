@@ -24,6 +24,8 @@ _PYTHON = MINISTACK.parent / "python"
 _BUILDS = ROOT / ".aws-sam" / "local"
 _INGREDIENTS = ("template.yaml", "pyproject.toml", "constraints.txt", "runner", "lambdas", "infra")
 _BUILD_WITHIN_S = 300.0
+_SERVICES = {"dynamodb", "events", "s3", "secretsmanager", "sns", "sqs", "sts"}
+"""The services that functions call."""
 
 
 def built_template(*, log: Path) -> Path:
@@ -33,6 +35,7 @@ def built_template(*, log: Path) -> Path:
         shutil.rmtree(_BUILDS, ignore_errors=True)
         parameters = [f"{name}={value}" for name, value in runtime_parameters().items()]
         run_sam("build", "--build-dir", f"{target}.new", "--parameter-overrides", *parameters, log=log)
+        _leave_out_other_services(Path(f"{target}.new"))
         _compile(Path(f"{target}.new"))
         _leave_out_metric_math(Path(f"{target}.new", "template.yaml"))
         Path(f"{target}.new").rename(target)
@@ -65,6 +68,18 @@ def _leave_out_metric_math(built: Path) -> None:
     text, count = re.subn(r"Location: \S*monitoring\.yaml", "Location: monitoring.json", built.read_text())
     assert count == 1
     built.write_text(text)
+
+
+def _leave_out_other_services(artefacts: Path) -> None:
+    """Remove what botocore knows of services that no function calls.
+
+    Each process that ministack starts unpacks an artifact of its own, and this is a third of it.
+    """
+    known = [folder for folder in artefacts.glob("*/botocore/data/*") if folder.is_dir()]
+    assert {folder.name for folder in known} > _SERVICES
+    for folder in known:
+        if folder.name not in _SERVICES:
+            shutil.rmtree(folder)
 
 
 def _compile(artefacts: Path) -> None:
