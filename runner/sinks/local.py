@@ -321,9 +321,16 @@ def _translation(error: OSError, place: Path, *, doing: str = "write") -> Bulkhe
     if error.errno in _OF_THE_MOMENT:
         return FileUnavailable(sentence)
     if error.errno in _LINK:
-        hint = "symbolic links below the output directory are not followed; replace the link by a directory, and resume"
-        return SinkFailed(sentence, hint=hint)
+        return SinkFailed(sentence, hint=_way_out(place))
     return SinkFailed(sentence, hint="make the output directory writable again, and resume")
+
+
+def _way_out(place: Path) -> str:
+    """Return what to do about a link, or a file, where the path to a place needs a directory."""
+    taken = next((part for part in place.parents if part.is_symlink() or part.is_file()), place)
+    if taken.is_file() and not taken.is_symlink():
+        return f"{taken} is a file, and results need a directory of this name; move the file, and resume"
+    return "symbolic links below the output directory are not followed; replace the link by a directory, and resume"
 
 
 def _not_a_directory(root: Path) -> Path | None:

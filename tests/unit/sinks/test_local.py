@@ -270,6 +270,16 @@ async def test_no_symbolic_link_below_the_root_is_followed(sink, tmp_path):
     assert tree(outside) == []
 
 
+async def test_a_file_where_a_folder_must_be_is_named_and_kept(tmp_path):
+    taken = tmp_path / ".bulkhead-packs"
+    taken.write_text("mine")
+    with pytest.raises(SinkFailed, match="Not a directory") as caught:
+        await LocalSink(tmp_path).write(".bulkhead-packs/tag.json", stream(b"{}"))
+    wanted = "results need a directory of this name; move the file, and resume"
+    assert caught.value.hint == f"{taken} is a file, and {wanted}"
+    assert taken.read_text() == "mine"
+
+
 async def test_a_symbolic_link_at_the_final_name_is_replaced_not_written_through(sink, tmp_path):
     target = tmp_path / "target"
     target.write_text("mine")
