@@ -366,7 +366,7 @@ class TestInbox:
         assert [one.key for one in found] == ["in/a.csv", "in/b.csv"]
         version = bucket.client.head_object(Bucket="inbox", Key="in/a.csv")["VersionId"]
         assert (found[0].etag, found[0].size_bytes, found[0].version_id) == (etag, 4, version)
-        assert abs(found[0].at - NOW) < timedelta(minutes=5)
+        assert abs(found[0].at - datetime.now(UTC)) < timedelta(minutes=5)
 
     async def test_objects_without_versions_have_none(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("a.csv")
