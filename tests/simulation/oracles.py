@@ -168,20 +168,23 @@ class Judges(Base):
         if import_id not in self._vendor.seen.packs:
             return False
         if import_id in self._vendor.seen.finished:
-            return self._pack_of(import_id).error_code in ("dissolved", "pack_review_finished")
+            pack = self._pack_of(import_id)
+            return pack is None or pack.error_code in ("dissolved", "pack_review_finished")
         return import_id in self._vendor.seen.dissolved or self._status(import_id) == "FAILED"
 
-    def _pack_of(self, import_id: str) -> Item:
-        pack = settled(self._ledger().item(*settled(self._ledger().owners([import_id]))[import_id]))
-        assert pack is not None
-        return pack
+    def _pack_of(self, import_id: str) -> Item | None:
+        """Return the pack of an import that is finished after it was deleted; None if the second ledger has it."""
+        owner = settled(self._ledger().owners([import_id])).get(import_id)
+        if owner is None and World.SECOND_LEDGER not in self._plan.worlds:
+            self.fail(f"I3: no pack of the ledger has the import {import_id}")
+        return settled(self._ledger().item(*owner)) if owner else None
 
     def finished_packs_are_said(self) -> None:
         """I3: the ledger says which dissolved packs have arrived anyway, some time after they have."""
         now = self._vendor.now() - self._vendor.wall(0.0)
         for import_id, at in self._vendor.seen.finished.items():
             pack = self._pack_of(import_id)
-            if pack.error_code == "dissolved" and at < now - 60:
+            if pack is not None and pack.error_code == "dissolved" and at < now - 60:
                 self.fail(f"I3: the pack of import {import_id} arrived, and the ledger says that it is dissolved")
 
     def _collected(self, item: Item, path: str, sha256: str, import_id: str | None) -> None:
@@ -366,14 +369,14 @@ class Judges(Base):
         given = [one for one, sources in data_of.items() if item.source in sources and not self._is_void(one)]
         return item.carrying_id in self._vendor.seen.finished and not given
 
-    def left_open(self) -> list[str]:
+    def left_open(self) -> list[Item]:
         """Return the open items of the ledger but those that rightly wait.
 
         These are items whose upload was acknowledged and lost, and JSON documents after a lost ledger.
         """
         lost = self._vendor.odd.swallowed
         left = [item for item in self.items() if item.state not in NOT_OPEN and self._import_of(item) not in lost]
-        return [item.source for item in left if not self._waits_for_a_word(item)]
+        return [item for item in left if not self._waits_for_a_word(item)]
 
     def some_pack_is_untold(self) -> bool:
         """Tell whether there may be a pack without an owner whose result does not tell its files, or is not there."""

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -99,11 +100,13 @@ class Kind(Generic[P]):
         return self.within(self.plan_of(seed), chosen) if chosen else self.plan_of(seed)
 
     def broken_by(self, seed: int, worlds: Worlds | None = None) -> tuple[int, str | None]:
-        """Return the seed with its violation, or None if all invariants hold."""
+        """Return the seed with its violation, or the error of a judge, or None if all invariants hold."""
         try:
             self.simulate(self.plan(seed, worlds))
         except Broken as error:
             return seed, str(error)
+        except Exception as error:  # noqa: BLE001 - otherwise, nobody learns of which seed it is
+            return seed, "".join(traceback.format_exception(error, limit=-3))
         return seed, None
 
     def check(self, seed: int, worlds: Worlds | None = None) -> None:
