@@ -158,7 +158,7 @@ async def test_a_large_quota_is_used_to_its_last_slot_and_no_slot_twice(ministac
     async with fresh_table(ministack.client_arguments) as table:
         stores = [DynamoSlots(table) for _ in range(3)]
         busy, taken = Slot(until=4_000_000_000.0, token="t"), []
-        for number in range(130 * 3):
+        for number in range(150):
             turn = await stores[number % 3].first(KEY, count=130)
             if turn.due_at == 0.0:
                 assert await stores[number % 3].swap(KEY, turn.number, seen=turn.slot, new=busy)

@@ -40,9 +40,11 @@ OPERATIONS = {
 }
 
 
-def ours() -> Any:
-    session = open_session(region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x")
-    return session._session.get_component("response_parser_factory").create_parser("json")
+def factory_of(session: Any) -> Any:
+    return session.get_component("response_parser_factory")
+
+
+OURS = factory_of(open_session(region_name="eu-central-1")._session).create_parser("json")
 
 
 async def decoded(parser: Any, answer: object, operation: str) -> object:
@@ -58,12 +60,11 @@ async def decoded(parser: Any, answer: object, operation: str) -> object:
 @given(found=rows)
 async def test_any_answer_is_decoded_as_by_botocore(operation: str, found: list[dict[str, Any]]) -> None:
     answer = OPERATIONS[operation](found)
-    assert await decoded(ours(), answer, operation) == await decoded(AioJSONParser(), answer, operation)
+    assert await decoded(OURS, answer, operation) == await decoded(AioJSONParser(), answer, operation)
 
 
 async def test_other_protocols_keep_the_parsers_of_aiobotocore() -> None:
-    session = open_session(region_name="eu-central-1")
-    factory = session._session.get_component("response_parser_factory")
-    theirs = aiobotocore.session.get_session().get_component("response_parser_factory")
+    factory = factory_of(open_session(region_name="eu-central-1")._session)
+    theirs = factory_of(aiobotocore.session.get_session())
     for protocol in ("rest-xml", "query", "rest-json"):
         assert type(factory.create_parser(protocol)) is type(theirs.create_parser(protocol))
