@@ -122,7 +122,7 @@ class Tools:
             "container/bin/kubernetes-validate", "--strict", "--quiet", *(str(EXAMPLES / name) for name in KUBERNETES)
         )
         if done.returncode:
-            yield Finding("kubernetes-validate", "schema", KUBERNETES.name, (done.stdout + done.stderr).strip())
+            yield Finding("kubernetes-validate", "schema", "kubernetes", (done.stdout + done.stderr).strip())
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self._directory / program), *arguments]

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 from bisect import bisect_left
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.protocols import MAX_DELAY_S, Done, Requeued
 from runner.dromo.listing import CLOCK_MARGIN
-from runner.errors import BulkheadError
+from runner.errors import BulkheadError, LedgerUnavailable
 from runner.events import ItemMoved
 from runner.models import Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from runner.cloud.context import Deployment
     from runner.cloud.deadline import Deadline
     from runner.cloud.messages import Message
     from runner.cloud.protocols import Outcome, Queue
     from runner.events import Event
-    from runner.ledger.leases import Leases
+    from runner.ledger.leases import Lease, Leases
 
 
 logger = logging.getLogger(__name__)
@@ -263,10 +263,14 @@ class JsonTurn:
 
 
 async def leave(leases: Leases, what: str, name: str) -> None:
-    """Note that `name` is the first thing that was left to the next function that does this."""
-    if left := await leases.seen(what, _LEFT):
-        await leases.release(what, _LEFT, holder=left.holder)
-    await leases.take(what, _LEFT, holder=name, for_s=_LEFT_S)
+    """Note that `name` is the first thing that was left to the next function that does this.
+
+    The note only saves time: if the table does not answer, there is none.
+    """
+    with _unless_unavailable(what):
+        if left := await leases.seen(what, _LEFT):
+            await leases.release(what, _LEFT, holder=left.holder)
+        await leases.take(what, _LEFT, holder=name, for_s=_LEFT_S)
 
 
 async def in_turn(leases: Leases, what: str, names: Sequence[str]) -> list[str]:
@@ -274,8 +278,18 @@ async def in_turn(leases: Leases, what: str, names: Sequence[str]) -> list[str]:
 
     Names of things that come and go must be sorted.
     """
-    left = await leases.seen(what, _LEFT)
+    left: Lease | None = None
+    with _unless_unavailable(what):
+        left = await leases.seen(what, _LEFT)
     if left is None:
         return list(names)
     first = names.index(left.holder) if left.holder in names else bisect_left(names, left.holder)
     return [*names[first:], *names[:first]]
+
+
+@contextmanager
+def _unless_unavailable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except LedgerUnavailable:
+        logger.warning("it is not known what was left", extra={"what": what})

@@ -49,9 +49,6 @@ QUEUED_TOO_LONG = timedelta(hours=6)
 HEALED_EVERY = timedelta(hours=1)
 """How often an item is enqueued again whose message is in a dead-letter queue, and whose data is at the vendor."""
 
-SETTLED_EVERY = timedelta(minutes=55)
-"""How often settled batches are read: a little less than an hour, so that every hour has their metrics."""
-
 LONGEST_DOUBT = timedelta(hours=6)
 """How long a JSON create may stay of unknown outcome if no pass can list the imports to the end."""
 
@@ -59,6 +56,9 @@ MAX_ENQUEUED = 500
 """Items of one kind that one pass enqueues; the next pass continues. A quota for more in ENQUEUED_FOR allows more."""
 
 ENQUEUED_FOR = timedelta(minutes=10)
+
+TURN_S = 30.0
+"""With less time than this, a step has not had its turn, and is the first again."""
 
 _AT_ONCE = 50
 _RECONCILE = "reconcile"
@@ -84,10 +84,7 @@ async def reconcile(deployment: Deployment, *, time_left: TimeLeft) -> None:
 async def _pass(deployment: Deployment, deadline: Deadline) -> None:
     is_away = await deployment.breaker.wait_s() is not None
     deployment.metrics.add_metric("VendorAway", int(is_away))
-    claim = deployment.leases.take(
-        _RECONCILE, "\0settled", holder=deployment.holder(), for_s=SETTLED_EVERY.total_seconds()
-    )
-    seen = await take_snapshot(deployment, deadline, has_settled=await claim is None)
+    seen = await take_snapshot(deployment, deadline)
     one_pass = _Pass(deployment, seen, deadline)
     errors = [error async for error in one_pass.do_all()]
     if await deployment.breaker.wait_s() is not None:
@@ -112,18 +109,19 @@ class _Pass:
     async def do_all(self) -> AsyncIterator[Exception]:
         """Do each step for which there is time, and yield the errors.
 
-        Those that wait for the vendor come last, so that the others always have their turn. The first of them for which
-        a pass has too little time comes before the others in the next, unless it had the time of a whole pass.
+        Those that wait for the vendor come last, so that the others always have their turn. The first of them that did
+        not end in time comes before the others in the next pass, unless it was the first here already.
         """
         for step in self._own_steps():
             if (error := await self._attempt(step)) is not None:
                 yield error
         of_vendor = {step.__name__: step for step in self._vendor_steps()}
-        names = await in_turn(self._deployment.leases, _VENDOR_STEPS, list(of_vendor))
-        for number, name in enumerate(names):
+        for number, name in enumerate(await in_turn(self._deployment.leases, _VENDOR_STEPS, list(of_vendor))):
+            left_s = self._deadline.left_s()
             if (error := await self._attempt(of_vendor[name])) is not None:
                 yield error
-            if number > 0 and self._deadline.left_s() <= 0:
+            had_its_turn = number == 0 and left_s >= TURN_S
+            if self._deadline.left_s() <= 0 and not had_its_turn:
                 await leave(self._deployment.leases, _VENDOR_STEPS, name)
                 return
 

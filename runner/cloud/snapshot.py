@@ -1,14 +1,15 @@
 """The snapshot: what one pass of reconcile reads of the batches that are not complete.
 
-Settled batches have only open reviews left, which may wait for months: one pass in an hour reads them. A pass counts
-the items of all batches, and reads those at work batch by batch while its share of the time lasts; the next pass begins
-with the batch after the last one.
+A pass counts the items of all batches, and reads those at work batch by batch while its share of the time lasts; the
+next pass begins with the batch after the last one. Settled batches have only open reviews left, which may wait for
+months: they are read once an hour, or in every pass as long as one pass has no time for all of them.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.context import is_driven_by_stack
@@ -30,9 +31,12 @@ MAX_ITEMS = 10_000
 """Items of one batch in one state that a pass reads."""
 
 SHARE = 1 / 3
-"""The share of a pass's time that reading the items may take."""
+"""The share of the time left that reading the items at work may take, and then that of the settled batches."""
 
-_BATCHES = "reconcile/batches"
+SETTLED_EVERY = timedelta(minutes=55)
+"""How often settled batches are read: a little less than an hour, so that every hour has their metrics."""
+
+_BATCHES, _SETTLED, _ALL_READ = "reconcile/batches", "reconcile/settled", "\0all read"
 _COUNTED_AT_ONCE = 16
 
 _PAGE = 500
@@ -74,7 +78,10 @@ class ReconcileSnapshot:
         return (item for view in views for item in view.items if item.state in states)
 
     def metrics(self, now: datetime) -> dict[str, tuple[float, str]]:
-        """Return the metrics of the batches: {name: (value, unit)}; those of reviews only with the settled batches."""
+        """Return the metrics of the batches: {name: (value, unit)}; those of reviews only with the settled batches.
+
+        The ages are of the items that were read, the counts of all.
+        """
         at_work = (*OPEN_STATES - {_S.QUEUED},)
         found: dict[str, tuple[float, str]] = {
             "ItemsQueued": (self._count(_S.QUEUED), "Count"),
@@ -94,8 +101,9 @@ class ReconcileSnapshot:
         return sum(view.counts.get(state, 0) for view in self.views for state in states)
 
 
-async def take_snapshot(deployment: Deployment, deadline: Deadline, *, has_settled: bool) -> ReconcileSnapshot:
-    """Read the batches that are not complete, the settled ones on request. Raises LedgerError, TransientError."""
+async def take_snapshot(deployment: Deployment, deadline: Deadline) -> ReconcileSnapshot:
+    """Read the batches that are not complete, the settled ones if it is time. Raises LedgerError, TransientError."""
+    has_settled = await deployment.leases.seen(_SETTLED, _ALL_READ) is None
     batches = [
         batch
         for batch in await deployment.ledger.incomplete_batches()
@@ -106,19 +114,25 @@ async def take_snapshot(deployment: Deployment, deadline: Deadline, *, has_settl
         batch.batch_id: BatchView(batch=batch, counts=counted, items=[])
         for batch, counted in zip(batches, counts, strict=True)
     }
-    await _read_items(deployment, deadline, views)
+    settled = [batch.batch_id for batch in batches if batch.state is BatchState.SETTLED]
+    await _read_items(deployment, deadline, views, sorted(views.keys() - settled), what=_BATCHES)
+    if has_settled and await _read_items(deployment, deadline, views, sorted(settled), what=_SETTLED):
+        await deployment.leases.take(_SETTLED, _ALL_READ, holder=_SETTLED, for_s=SETTLED_EVERY.total_seconds())
     return ReconcileSnapshot(list(views.values()), has_settled=has_settled)
 
 
-async def _read_items(deployment: Deployment, deadline: Deadline, views: dict[str, BatchView]) -> None:
-    """Put the items into the views, each in its turn, until this share of the time is over."""
+async def _read_items(
+    deployment: Deployment, deadline: Deadline, views: dict[str, BatchView], batch_ids: list[str], *, what: str
+) -> bool:
+    """Put the items into these views, each in its turn, for a share of the time; return whether all were read."""
     least_s = deadline.left_s() * (1 - SHARE)
-    for number, batch_id in enumerate(await in_turn(deployment.leases, _BATCHES, sorted(views))):
+    for number, batch_id in enumerate(await in_turn(deployment.leases, what, batch_ids)):
         if number > 0 and deadline.left_s() <= least_s:
-            logger.warning("too many batches for one pass", extra={"left": len(views) - number})
-            await leave(deployment.leases, _BATCHES, batch_id)
-            return
+            logger.warning("too many batches for one pass", extra={"what": what, "left": len(batch_ids) - number})
+            await leave(deployment.leases, what, batch_id)
+            return False
         views[batch_id] = await _with_items(deployment, views[batch_id])
+    return True
 
 
 async def _with_items(deployment: Deployment, view: BatchView) -> BatchView:

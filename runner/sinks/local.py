@@ -311,25 +311,27 @@ class _Draft:
         try:
             yield
         except OSError as error:
-            raise _translation(error, self._root / self.path) from error
+            raise _translation(error, self._root / self.path, below=self._root) from error
 
 
-def _translation(error: OSError, place: Path, *, doing: str = "write") -> BulkheadError:
+def _translation(error: OSError, place: Path, *, below: Path | None = None, doing: str = "write") -> BulkheadError:
     if error.errno in _FULL:
         return StorageFull(f"no space is left to write {place}", hint="free some space and resume")
     sentence = f"cannot {doing} {place}: {os.strerror(error.errno or 0)}"
     if error.errno in _OF_THE_MOMENT:
         return FileUnavailable(sentence)
     if error.errno in _LINK:
-        return SinkFailed(sentence, hint=_way_out(place))
+        return SinkFailed(sentence, hint=_way_out(place, below or place))
     return SinkFailed(sentence, hint="make the output directory writable again, and resume")
 
 
-def _way_out(place: Path) -> str:
-    """Return what to do about a link, or a file, where the path to a place needs a directory."""
-    taken = next((part for part in place.parents if part.is_symlink() or part.is_file()), place)
-    if taken.is_file() and not taken.is_symlink():
-        return f"{taken} is a file, and results need a directory of this name; move the file, and resume"
+def _way_out(place: Path, below: Path) -> str:
+    """Return what to do about the first part of a path below a directory that is no directory itself."""
+    way = [part for part in reversed(place.parents) if below in part.parents]
+    with suppress(OSError):
+        taken = next((part for part in way if not stat.S_ISDIR(part.lstat().st_mode)), None)
+        if taken is not None and not taken.is_symlink():
+            return f"{taken} is no directory, and results need a directory of this name; move it away, and resume"
     return "symbolic links below the output directory are not followed; replace the link by a directory, and resume"
 
 

@@ -406,30 +406,76 @@ async def test_a_step_for_which_a_pass_has_no_time_comes_first_in_the_next(
     assert done == ["find_orphans", "find_missed_webhooks", "settle_lost_creates", "find_orphans"]
 
 
-async def test_batches_that_one_pass_has_no_time_to_read_are_read_by_the_next_and_all_are_counted(bench: Bench) -> None:
+async def test_a_step_that_had_no_time_at_all_stays_the_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await bench.configured()
-    folders = [f"{number:02}" for number in range(12)]
+    done: list[str] = []
+    own_s = iter([300, 300, 1] * 3)
+
+    async def own(_pass: object) -> None:
+        await asyncio.sleep(next(own_s))
+
+    def filling(name: str) -> None:
+        async def step(_pass: object) -> None:
+            await asyncio.sleep(285)
+            done.append(name)
+
+        step.__name__ = name
+        monkeypatch.setattr(reconcile._Pass, name, step)
+
+    monkeypatch.setattr(reconcile._Pass, "record_metrics", own)
+    for name in ("find_orphans", "find_missed_webhooks", "settle_lost_creates"):
+        filling(name)
+    for _ in range(9):
+        await bench.reconcile(left_s=300)
+    assert done == ["find_orphans", "find_missed_webhooks", "settle_lost_creates"]
+
+
+async def slow_folders(bench: Bench, monkeypatch: pytest.MonkeyPatch, *folders: str) -> list[str]:
+    """Let a batch with an item at work arrive for each folder; return the folders that are read, 20 s for each."""
     for folder in folders:
         await bench.do(Queue.SUBMIT, bench.drop(f"{folder}/a.csv"))
     read: list[str] = []
     page = bench.ledger.page
 
     async def slow(batch_id: str, state: ItemState, **where: Any) -> list[Item]:
-        if state is ItemState.PROCESSING:
+        if state is ItemState.PROCESSING and where["after"] is None:
             read.append(batch_id.rpartition("-")[2])
-            await asyncio.sleep(10)
+            await asyncio.sleep(20)
         return await page(batch_id, state, **where)
 
-    bench.ledger.page = slow  # type: ignore[method-assign]
-    passes = []
+    monkeypatch.setattr(bench.ledger, "page", slow)
+    return read
+
+
+async def test_batches_that_one_pass_has_no_time_to_read_are_read_by_the_next_and_all_are_counted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.configured()
+    folders = [f"{number:02}" for number in range(12)]
+    read = await slow_folders(bench, monkeypatch, *folders)
     for _ in range(5):
-        read.clear()
         bench.heard.figures.clear()
         await bench.reconcile(left_s=190)
-        passes.append([*dict.fromkeys(read)])
         assert bench.heard.figures["ItemsOpen"] == 12
-    assert passes[0] == folders[:3]
-    assert [folder for some in passes for folder in some][:12] == folders, "each once before one is read again"
+    assert read[:12] == folders, "each once before one is read again"
+    assert len(read) == 15
+
+
+async def test_settled_batches_are_read_in_turn_however_many_are_at_work(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.configured()
+    at_work, settled = (
+        [f"b{number}" for number in range(6)],
+        [f"{letter}{number}" for letter in "ac" for number in range(3)],
+    )
+    read = await slow_folders(bench, monkeypatch, *at_work, *settled)
+    for folder in settled:
+        await bench.ledger.update_batch(f"landed-20260701-{folder}", state=BatchState.SETTLED, listed=True)
+    for _ in range(4):
+        await bench.reconcile(left_s=190)
+    assert [folder for folder in read if folder in at_work] == at_work * 2
+    assert [folder for folder in read if folder in settled] == [*settled, *settled[:2]]
 
 
 async def test_while_a_pass_is_in_progress_another_one_does_nothing(bench: Bench) -> None:

@@ -456,7 +456,7 @@ class DynamoLedger:
         Items are read once to count them and again to yield them: they may have moved in between.
         """
         if states is None:
-            return source_pages(self._table, batch_id)
+            return source_pages(self._table, batch_id, ahead=True)
         counts = await self.counts(batch_id)
         wanted = set(states)
         if wanted & OPEN_STATES and self._counting.is_late(batch_id):

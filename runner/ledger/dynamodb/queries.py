@@ -92,9 +92,10 @@ async def source_rows(table: DynamoTable, batch_id: str) -> AsyncIterator[list[R
         yield page
 
 
-async def source_pages(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Item]]:
-    """Yield all items of a batch by sort key; the next page is read while one is used."""
-    async for page in read_ahead(source_rows(table, batch_id)):
+async def source_pages(table: DynamoTable, batch_id: str, *, ahead: bool = False) -> AsyncIterator[list[Item]]:
+    """Yield all items of a batch by sort key; with `ahead`, the next page is read while one is used."""
+    pages = source_rows(table, batch_id)
+    async for page in read_ahead(pages) if ahead else pages:
         yield [rows.item_of(row) for row in page]
 
 

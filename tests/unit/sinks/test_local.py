@@ -275,9 +275,20 @@ async def test_a_file_where_a_folder_must_be_is_named_and_kept(tmp_path):
     taken.write_text("mine")
     with pytest.raises(SinkFailed, match="Not a directory") as caught:
         await LocalSink(tmp_path).write(".bulkhead-packs/tag.json", stream(b"{}"))
-    wanted = "results need a directory of this name; move the file, and resume"
-    assert caught.value.hint == f"{taken} is a file, and {wanted}"
+    wanted = "results need a directory of this name; move it away, and resume"
+    assert caught.value.hint == f"{taken} is no directory, and {wanted}"
     assert taken.read_text() == "mine"
+
+
+async def test_a_link_is_called_a_link_whatever_is_behind_it(tmp_path):
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    (out / "results").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "x").write_text("a file of others")
+    (out / "results/in").symlink_to(outside)
+    with pytest.raises(SinkFailed) as caught:
+        await LocalSink(out).save_result("in/x/a.csv", stream(ROWS))
+    assert "replace the link by a directory" in caught.value.hint
 
 
 async def test_a_symbolic_link_at_the_final_name_is_replaced_not_written_through(sink, tmp_path):
