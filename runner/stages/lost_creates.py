@@ -7,6 +7,7 @@ them, and only where an answered JSON create shows how such imports look there.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
@@ -42,6 +43,26 @@ _LONGEST_LAG = timedelta(hours=1)
 _LOOK_AGAIN_S = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class _LostCreate:
+    """An item whose create was sent at `intent_at` by the vendor's time, and at `noted_at` by the ledger's clock.
+
+    If the two differ, one clock was wrong then: the import may be dated near either.
+    """
+
+    item: Item
+    intent_at: datetime
+    noted_at: datetime
+
+    @property
+    def first_at(self) -> datetime:
+        return min(self.intent_at, self.noted_at)
+
+    @property
+    def last_at(self) -> datetime:
+        return max(self.intent_at, self.noted_at)
+
+
 class LostCreates:
     """Settles JSON items in state `creating`, together, once their quiet period is over."""
 
@@ -71,22 +92,23 @@ class LostCreates:
         `creating` if a stop comes first, or without `waits` if it is too early. Raises TransientError if the vendor
         cannot be listed.
         """
-        quiet_at = max(self._quiet_at(item) for item in items)
-        since = min(self._intent_at(item) for item in items) - _LOOK_BACK
+        lost = [await self._lost(item) for item in items]
+        quiet_at = max(one.intent_at for one in lost) + self._quiet_period
+        since = min(one.first_at for one in lost) - _LOOK_BACK
         lag = _LONGEST_LAG
         while True:
             asked_at = self._vendor_time.now()
             seen = await self._imports.seen_since(since)
             lag = min(lag, seen.age(asked_at) or lag)
-            if asked_at >= quiet_at and (asked_at - quiet_at >= lag or self._needs_no_newer(items, seen)):
-                others = await self._other_lost_creates(items)
-                return [await self._decide(item, seen, contenders=[*others, *items]) for item in items]
+            if asked_at >= quiet_at and (asked_at - quiet_at >= lag or self._needs_no_newer(lost, seen)):
+                others = [await self._lost(item) for item in await self._other_lost_creates(items)]
+                return [await self._decide(one, seen, contenders=[*others, *lost]) for one in lost]
             if not waits or await self._stop.sleep(self._pause_s(quiet_at, lag)):
                 return list(items)
 
-    def _needs_no_newer(self, items: Sequence[Item], seen: Seen) -> bool:
+    def _needs_no_newer(self, lost: Sequence[_LostCreate], seen: Seen) -> bool:
         """Return whether no item can be repeated after this list, so that it does not matter how old the list is."""
-        return not seen.shows_json_creates or all(self._candidates(item, seen) for item in items)
+        return not seen.shows_json_creates or all(self._candidates(one, seen) for one in lost)
 
     def _pause_s(self, quiet_at: datetime, lag: timedelta) -> float:
         """Return how long to wait for the next list: to the end of the quiet period, or until a list is new enough."""
@@ -116,12 +138,12 @@ class LostCreates:
             found += [item async for item in lost if item.kind is ItemKind.JSON]
         return [item for item in found if (item.batch_id, item.source) not in own]
 
-    async def _decide(self, item: Item, seen: Seen, *, contenders: Sequence[Item]) -> Item:
-        own = self._candidates(item, seen)
+    async def _decide(self, lost: _LostCreate, seen: Seen, *, contenders: Sequence[_LostCreate]) -> Item:
+        item, own = lost.item, self._candidates(lost, seen)
         if not own:
             return await self._absent(item, seen)
         claims = [contender for contender in contenders if self._may_be_of(contender, own[0], seen)]
-        if len(own) == 1 and len(claims) == 1 and self._looks_like_its_own(item, own[0], seen):
+        if len(own) == 1 and len(claims) == 1 and self._looks_like_its_own(lost, own[0], seen):
             return await self._adopt(item, own[0])
         ids = ", ".join(sorted(remote.import_id for remote in own)[:10])
         return await self._doubt(
@@ -164,27 +186,37 @@ class LostCreates:
         except ItemOvertaken as error:
             return error.current
 
-    def _candidates(self, item: Item, seen: Seen) -> list[RemoteImport]:
-        return [remote for remote in seen.unowned if self._may_be_of(item, remote, seen)]
+    async def _lost(self, item: Item) -> _LostCreate:
+        """Return an item with the times of its latest create."""
+        intent_at = item.intent_at or self._vendor_time.now()
+        history = await self._transitions.history(item)
+        begun = [
+            entry.at
+            for before, entry in zip([None, *history], history, strict=False)
+            if entry.state is _S.CREATING and (before is None or before.state is not _S.CREATING)
+        ]
+        return _LostCreate(item, intent_at=intent_at, noted_at=begun[-1] if begun else intent_at)
 
-    def _may_be_of(self, item: Item, remote: RemoteImport, seen: Seen) -> bool:
+    def _candidates(self, lost: _LostCreate, seen: Seen) -> list[RemoteImport]:
+        return [remote for remote in seen.unowned if self._may_be_of(lost, remote, seen)]
+
+    def _may_be_of(self, lost: _LostCreate, remote: RemoteImport, seen: Seen) -> bool:
         """Return whether nothing excludes that the lost create made the import."""
+        item = lost.item
         if not self._imports.may_have_schema(remote, item.schema_id) or not seen.may_be_named(remote, item.binding):
             return False
-        intent_at = self._intent_at(item)
-        earliest = min(intent_at, seen.latest_before(intent_at) or intent_at) - _DATES_DIFFER_BY
-        latest = self._quiet_at(item) + _DATES_DIFFER_BY
+        first_at = lost.first_at
+        earliest = min(first_at, seen.latest_before(first_at) or first_at) - _DATES_DIFFER_BY
+        latest = lost.last_at + self._quiet_period + _DATES_DIFFER_BY
         return remote.created_at is None or earliest <= remote.created_at <= latest
 
-    def _looks_like_its_own(self, item: Item, remote: RemoteImport, seen: Seen) -> bool:
+    def _looks_like_its_own(self, lost: _LostCreate, remote: RemoteImport, seen: Seen) -> bool:
         """Return whether name, status, and date of the import are those that a JSON create's import has."""
         if remote.status == ImportStatus.AWAITING_UPLOAD or not seen.is_named_as_expected(remote):
             return False
-        earliest, latest = self._intent_at(item) - CLOCK_MARGIN, self._quiet_at(item) + CLOCK_MARGIN
+        earliest, latest = lost.intent_at - CLOCK_MARGIN, lost.intent_at + self._quiet_period + CLOCK_MARGIN
         return remote.created_at is None or earliest <= remote.created_at <= latest
 
-    def _intent_at(self, item: Item) -> datetime:
-        return item.intent_at or self._vendor_time.now()
-
-    def _quiet_at(self, item: Item) -> datetime:
-        return self._intent_at(item) + timedelta(seconds=self._options.quiet_period_s)
+    @property
+    def _quiet_period(self) -> timedelta:
+        return timedelta(seconds=self._options.quiet_period_s)

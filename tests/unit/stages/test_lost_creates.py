@@ -244,3 +244,21 @@ async def test_an_import_that_an_uncertain_item_may_have_made_is_not_adopted_for
     await bench.run()
     item = await bench.item("b.json")
     assert (item.state, item.import_id) == (ItemState.UNCERTAIN, None)
+
+
+async def test_an_import_that_was_made_while_the_vendors_clock_was_an_hour_ahead_is_not_made_again() -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    await bench.leave("a.json", ItemState.CREATING, intent_at=EPOCH + timedelta(hours=1))
+    bench.vendor.add(REQUEST)
+    await asyncio.sleep(7200)
+    await bench.leave("b.json", ItemState.CREATING, intent_at=bench.clock.now())
+    answered = bench.vendor.add(REQUEST)
+    item = await bench.item("b.json")
+    await bench.ledger.advance(item, ItemState.PROCESSING, reason="created", import_id=answered.import_id)
+    await asyncio.sleep(3600)
+    await bench.run()
+    item = await bench.item("a.json")
+    assert (item.state, item.error_code) == (ItemState.UNCERTAIN, "create_in_doubt")
+    assert "import-1" in str(item.error_message)
+    assert "create" not in bench.vendor.calls
