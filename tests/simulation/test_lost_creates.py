@@ -100,7 +100,7 @@ async def settled(
 
 @pytest.fixture
 def ledger() -> MemoryLedger:
-    return MemoryLedger(now=lambda: NOW)
+    return MemoryLedger(now=lambda: MADE_AT)
 
 
 async def test_the_only_import_is_adopted(ledger: MemoryLedger) -> None:
@@ -145,6 +145,26 @@ async def test_the_date_of_the_only_import_tells_whether_it_is_adopted_left_or_r
 ) -> None:
     item = await in_doubt(ledger, "b", "1.json", "contacts")
     items = await settled(ledger, [item], made("contacts", at=at), await answered(ledger))
+    assert [item.state for item in items] == [state]
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=-1), timedelta(hours=1)])
+@pytest.mark.parametrize(
+    ("at", "state"),
+    [
+        (-DATES_DIFFER_BY - SECOND, ItemState.QUEUED),
+        (-DATES_DIFFER_BY, ItemState.UNCERTAIN),
+        (timedelta(hours=1) + QUIET + DATES_DIFFER_BY, ItemState.UNCERTAIN),
+        (timedelta(hours=1) + QUIET + DATES_DIFFER_BY + SECOND, ItemState.QUEUED),
+    ],
+)
+async def test_where_the_clocks_of_vendor_and_ledger_differed_an_import_near_either_time_is_left(
+    off: timedelta, at: timedelta, state: ItemState
+) -> None:
+    ledger = MemoryLedger(now=lambda: MADE_AT + off)
+    item = await in_doubt(ledger, "b", "1.json", "contacts")
+    first_at = min(MADE_AT, MADE_AT + off)
+    items = await settled(ledger, [item], made("contacts", at=first_at + at), await answered(ledger))
     assert [item.state for item in items] == [state]
 
 
