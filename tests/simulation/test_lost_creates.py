@@ -168,6 +168,18 @@ async def test_where_the_clocks_of_vendor_and_ledger_differed_an_import_near_eit
     assert [item.state for item in items] == [state]
 
 
+async def test_only_the_latest_create_of_an_item_tells_when_its_import_was_made() -> None:
+    clock = [MADE_AT - timedelta(hours=5)]
+    ledger = MemoryLedger(now=lambda: clock[0])
+    item = await in_doubt(ledger, "b", "1.json", "contacts", at=clock[0])
+    item = await ledger.advance(item, ItemState.QUEUED, reason="made no import")
+    clock[0] = MADE_AT
+    item = await ledger.advance(item, ItemState.CREATING, reason="intent", intent_at=MADE_AT)
+    earlier = made("contacts", at=MADE_AT - timedelta(hours=1))
+    items = await settled(ledger, [item], earlier, await answered(ledger))
+    assert [item.state for item in items] == [ItemState.QUEUED]
+
+
 async def test_an_import_dated_before_its_create_is_left_where_others_are_dated_so_too(ledger: MemoryLedger) -> None:
     early = timedelta(minutes=30)
     sample = await answered(ledger, dated=MADE_AT - early)
