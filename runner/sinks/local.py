@@ -455,7 +455,7 @@ def _read(root: Path, name: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _translation(error, root / name, doing="read") from error
+        raise _translation(error, root / name, below=root, doing="read") from error
 
 
 def _enter(root: Path, draft: _ResultDraft) -> tuple[int, dict[str, Occupant | None] | None]:

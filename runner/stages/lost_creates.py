@@ -189,13 +189,8 @@ class LostCreates:
     async def _lost(self, item: Item) -> _LostCreate:
         """Return an item with the times of its latest create."""
         intent_at = item.intent_at or self._vendor_time.now()
-        history = await self._transitions.history(item)
-        begun = [
-            entry.at
-            for before, entry in zip([None, *history], history, strict=False)
-            if entry.state is _S.CREATING and (before is None or before.state is not _S.CREATING)
-        ]
-        return _LostCreate(item, intent_at=intent_at, noted_at=begun[-1] if begun else intent_at)
+        noted = [entry.at for entry in await self._transitions.history(item) if entry.state is _S.CREATING]
+        return _LostCreate(item, intent_at=intent_at, noted_at=noted[-1] if noted else intent_at)
 
     def _candidates(self, lost: _LostCreate, seen: Seen) -> list[RemoteImport]:
         return [remote for remote in seen.unowned if self._may_be_of(lost, remote, seen)]

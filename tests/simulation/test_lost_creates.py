@@ -168,11 +168,13 @@ async def test_where_the_clocks_of_vendor_and_ledger_differed_an_import_near_eit
     assert [item.state for item in items] == [state]
 
 
-async def test_only_the_latest_create_of_an_item_tells_when_its_import_was_made() -> None:
+@pytest.mark.parametrize("is_queued_between", [True, False])
+async def test_only_the_latest_create_of_an_item_tells_when_its_import_was_made(*, is_queued_between: bool) -> None:
     clock = [MADE_AT - timedelta(hours=5)]
     ledger = MemoryLedger(now=lambda: clock[0])
     item = await in_doubt(ledger, "b", "1.json", "contacts", at=clock[0])
-    item = await ledger.advance(item, ItemState.QUEUED, reason="made no import")
+    if is_queued_between:
+        item = await ledger.advance(item, ItemState.QUEUED, reason="made no import")
     clock[0] = MADE_AT
     item = await ledger.advance(item, ItemState.CREATING, reason="intent", intent_at=MADE_AT)
     earlier = made("contacts", at=MADE_AT - timedelta(hours=1))
