@@ -34,6 +34,9 @@ _S = ItemState
 _DATES_DIFFER_BY = timedelta(minutes=10)
 """How far the dates of two imports, or a date and the vendor's time, may be off without excluding an import."""
 
+_CLOCKS_DIFFER_BY = timedelta(days=1)
+"""How far a clock of ours that is wrong may widen the search: with one of another year, it would read every import."""
+
 _LOOK_BACK = timedelta(hours=2)
 """How long before the lost create an answered one may have been made to show how the list has them."""
 
@@ -190,7 +193,9 @@ class LostCreates:
         """Return an item with the times of its latest create."""
         intent_at = item.intent_at or self._vendor_time.now()
         noted = [entry.at for entry in await self._transitions.history(item) if entry.state is _S.CREATING]
-        return _LostCreate(item, intent_at=intent_at, noted_at=noted[-1] if noted else intent_at)
+        off = noted[-1] - intent_at if noted else timedelta(0)
+        noted_at = intent_at + min(max(off, -_CLOCKS_DIFFER_BY), _CLOCKS_DIFFER_BY)
+        return _LostCreate(item, intent_at=intent_at, noted_at=noted_at)
 
     def _candidates(self, lost: _LostCreate, seen: Seen) -> list[RemoteImport]:
         return [remote for remote in seen.unowned if self._may_be_of(lost, remote, seen)]

@@ -168,6 +168,14 @@ async def test_where_the_clocks_of_vendor_and_ledger_differed_an_import_near_eit
     assert [item.state for item in items] == [state]
 
 
+async def test_with_a_clock_of_another_year_not_every_import_of_the_account_is_read() -> None:
+    ledger = MemoryLedger(now=lambda: MADE_AT - timedelta(days=365))
+    item = await in_doubt(ledger, "b", "1.json", "contacts")
+    long_ago = made("contacts", at=MADE_AT - timedelta(days=2))
+    items = await settled(ledger, [item], long_ago, await answered(ledger))
+    assert [item.state for item in items] == [ItemState.QUEUED]
+
+
 @pytest.mark.parametrize("is_queued_between", [True, False])
 async def test_only_the_latest_create_of_an_item_tells_when_its_import_was_made(*, is_queued_between: bool) -> None:
     clock = [MADE_AT - timedelta(hours=5)]
