@@ -302,12 +302,14 @@ class DynamoTable:
                 refused = self._translated(error)
                 if refused is not None:
                     raise refused from error
-                last: Exception = error
-                await self._pause(tries)
+                why = str(error)
             else:
-                self._note(answer, asked_at, writes=writes)
-                return answer
-        raise self._unavailable(str(last)) from last
+                if "RequestId" in answer.get("ResponseMetadata", {}):
+                    self._note(answer, asked_at, writes=writes)
+                    return answer
+                why = "something else answers in the place of DynamoDB, such as a proxy"
+            await self._pause(tries)
+        raise self._unavailable(why)
 
     def _note(self, answer: dict[str, Any], asked_at: float, *, writes: bool) -> None:
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})

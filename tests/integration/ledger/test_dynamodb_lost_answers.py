@@ -37,14 +37,19 @@ class Losing:
         self.lose_answers = 0
         self.lose_requests = 0
         self.conflicts = 0
+        self.pages_of_a_gateway = 0
+        """How many calls, reads included, something else answers in DynamoDB's place, with a web page and 200."""
         self.forgets = False
 
     def __getattr__(self, operation: str) -> Any:
         real = getattr(self._client, operation)
-        if operation not in WRITES:
+        if operation not in WRITES and not self.pages_of_a_gateway:
             return real
 
         async def call(**arguments: Any) -> Any:
+            if self.pages_of_a_gateway:
+                self.pages_of_a_gateway -= 1
+                return {"ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {"content-type": "text/html"}}}
             if self.lose_requests:
                 self.lose_requests -= 1
                 raise ConnectTimeoutError(endpoint_url="http://x")
@@ -216,6 +221,24 @@ async def test_a_request_that_never_arrived_or_conflicted_is_repeated(
 ) -> None:
     stores.client.lose_requests, stores.client.conflicts = 2, 2
     await verb(stores)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+async def test_what_answers_in_the_place_of_dynamodb_is_taken_for_no_answer(
+    stores: Stores, verb: Callable[[Stores], Awaitable[None]]
+) -> None:
+    stores.client.pages_of_a_gateway = 2
+    await verb(stores)
+    assert stores.client.pages_of_a_gateway == 0
+
+
+async def test_a_read_that_a_gateway_answers_does_not_show_that_a_row_is_not_there(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.ledger.dynamodb.table._FIRST_PAUSE_S", 0.0)
+    stores.client.pages_of_a_gateway = 1000
+    with pytest.raises(LedgerUnavailable, match="something else answers in the place of DynamoDB"):
+        await stores.ledger.item("b1", "a.csv")
 
 
 async def test_a_condition_that_another_write_broke_is_no_success(stores: Stores) -> None:
