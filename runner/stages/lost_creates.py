@@ -193,9 +193,9 @@ class LostCreates:
         """Return an item with the times of its latest create."""
         intent_at = item.intent_at or self._vendor_time.now()
         noted = [entry.at for entry in await self._transitions.history(item) if entry.state is _S.CREATING]
-        off = noted[-1] - intent_at if noted else timedelta(0)
-        noted_at = intent_at + min(max(off, -_CLOCKS_DIFFER_BY), _CLOCKS_DIFFER_BY)
-        return _LostCreate(item, intent_at=intent_at, noted_at=noted_at)
+        noted_at = noted[-1] if noted else intent_at
+        within = max(noted_at, intent_at - _CLOCKS_DIFFER_BY)
+        return _LostCreate(item, intent_at=intent_at, noted_at=min(within, intent_at + _CLOCKS_DIFFER_BY))
 
     def _candidates(self, lost: _LostCreate, seen: Seen) -> list[RemoteImport]:
         return [remote for remote in seen.unowned if self._may_be_of(lost, remote, seen)]
