@@ -1,4 +1,4 @@
-"""One deployment for all of these tests, and what must hold after each."""
+"""One deployment for all tests of a process, and what must hold after each."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ schema_id = "customers"
 ENDS_THE_DEPLOYMENT = "test_upgrade.py"
 """Runs last, because it deletes the stack that all tests share."""
 
+FIRST_HALF = {"test_configuration.py", "test_ingest.py", "test_trouble.py"}
+"""These tests take as long as the others. Two processes run them side by side, each with its own deployment."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,12 +45,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == here:
             item.add_marker(pytest.mark.cloud)
+            item.add_marker(pytest.mark.xdist_group(f"cloud-{item.path.name in FIRST_HALF}"))
     items.sort(key=lambda item: item.path.name == ENDS_THE_DEPLOYMENT)
 
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The one deployment; no schedule starts reconcile while these tests run."""
+    """The deployment of this process; no schedule starts reconcile while these tests run."""
     if not (MINISTACK.exists() and SAM.exists()):
         assert "CI" not in os.environ, f"the tools are missing: {HOW_TO_INSTALL}"
         pytest.skip(f"the tools are not installed: {HOW_TO_INSTALL}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -24,22 +26,35 @@ _PYTHON = MINISTACK.parent / "python"
 _BUILDS = ROOT / ".aws-sam" / "local"
 _INGREDIENTS = ("template.yaml", "pyproject.toml", "constraints.txt", "runner", "lambdas", "infra")
 _BUILD_WITHIN_S = 300.0
-_SERVICES = {"dynamodb", "events", "s3", "secretsmanager", "sns", "sqs", "sts"}
-"""The services that functions call."""
 
 
 def built_template(*, log: Path) -> Path:
     """Build the current tree, and return the built template; sam's output goes to `log`. Raises AssertionError."""
     target = _BUILDS / _digest()
-    if not target.exists():
-        shutil.rmtree(_BUILDS, ignore_errors=True)
-        parameters = [f"{name}={value}" for name, value in runtime_parameters().items()]
-        run_sam("build", "--build-dir", f"{target}.new", "--parameter-overrides", *parameters, log=log)
-        _leave_out_other_services(Path(f"{target}.new"))
-        _compile(Path(f"{target}.new"))
-        _leave_out_metric_math(Path(f"{target}.new", "template.yaml"))
-        Path(f"{target}.new").rename(target)
+    with _alone():
+        if not target.exists():
+            _build(target, log=log)
     return target / "template.yaml"
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other process builds, and keep others from it."""
+    _BUILDS.parent.mkdir(exist_ok=True)
+    with _BUILDS.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(target: Path, *, log: Path) -> None:
+    shutil.rmtree(_BUILDS, ignore_errors=True)
+    parameters = [f"{name}={value}" for name, value in runtime_parameters().items()]
+    built = Path(f"{target}.new")
+    run_sam("build", "--build-dir", str(built), "--parameter-overrides", *parameters, log=log)
+    _compile(built)
+    _leave_out_metric_math(built / "template.yaml")
+    _import_in_place(built, target=target)
+    built.rename(target)
 
 
 def run_sam(*arguments: str, log: Path, timeout_s: float = _BUILD_WITHIN_S, **variables: str) -> None:
@@ -70,16 +85,20 @@ def _leave_out_metric_math(built: Path) -> None:
     built.write_text(text)
 
 
-def _leave_out_other_services(artefacts: Path) -> None:
-    """Remove what botocore knows of services that no function calls.
+def _import_in_place(built: Path, *, target: Path) -> None:
+    """Let the functions of the built template import from the artifact, which stays below `target`.
 
-    Each process that ministack starts unpacks an artifact of its own, and this is a third of it.
+    Each process that ministack starts for a function unpacks what was deployed; the artifact is thousands of files.
     """
-    known = [folder for folder in artefacts.glob("*/botocore/data/*") if folder.is_dir()]
-    assert {folder.name for folder in known} > _SERVICES
-    for folder in known:
-        if folder.name not in _SERVICES:
-            shutil.rmtree(folder)
+    (functions,) = built.glob("*/lambdas")
+    deployed, template = functions.parent, built / "template.yaml"
+    deployed.rename(built / "artifact")
+    deployed.mkdir()
+    (deployed / "README").write_text("The functions are in the directory that PYTHONPATH names.\n")
+    variables = r"(?m)^Globals:\n(?:[ ].*\n)*?    Environment:\n      Variables:\n"
+    text, count = re.subn(variables, rf"\g<0>        PYTHONPATH: {target / 'artifact'}\n", template.read_text())
+    assert count == 1
+    template.write_text(text)
 
 
 def _compile(artefacts: Path) -> None:

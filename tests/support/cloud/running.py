@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,9 +23,6 @@ from tests.support.cloud.stack import Stack, until
 from tests.support.command import CANARY_KEY, Command
 
 CONFIG_KEY = "config/bulkhead.toml"
-
-_MEMORY = Path("/dev/shm")
-_ROOM_BYTES = 8_000_000_000
 
 
 def rolling(folder: str) -> str:
@@ -142,18 +137,6 @@ class Cloud:
 
 
 @contextmanager
-def _running_aws(directory: Path, meter: Meter | None) -> Iterator[LocalAws]:
-    """Run ministack, in memory if there is room: it unpacks thousands of files for each process of a function."""
-    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
-    variables = {"MINISTACK_HOST": "127.0.0.1"} | ({"AWS_ENDPOINT_URL": meter.url} if meter else {"AUTH": "true"})
-    with (
-        tempfile.TemporaryDirectory(prefix="bulkhead-", dir=_MEMORY if in_memory else None) as unpacked,
-        running_ministack(directory, port=meter.target_port if meter else None, TMPDIR=unpacked, **variables) as aws,
-    ):
-        yield aws
-
-
-@contextmanager
 def running_cloud(
     directory: Path,
     *,
@@ -172,7 +155,10 @@ def running_cloud(
     directory.mkdir(parents=True, exist_ok=True)
     log, token = directory / "sam.log", secrets.token_urlsafe(32)
     with ExitStack() as running:
-        aws = running.enter_context(_running_aws(directory / "aws", meter))
+        port, variables = (meter.target_port, {"AWS_ENDPOINT_URL": meter.url}) if meter else (None, {"AUTH": "true"})
+        aws = running.enter_context(
+            running_ministack(directory / "aws", port=port, MINISTACK_HOST="127.0.0.1", **variables)
+        )
         say(f"AWS: ministack at {aws.endpoint_url}, which holds every function to the policy of its role")
         vendor = running.enter_context(SandboxVendor(schemas=schemas))
         say(f"the vendor: the sandbox at {vendor.api_url}, which takes {quota} creates")
