@@ -83,7 +83,7 @@ test-slow-ci: $(VENV)/.dev $(TOOLS)/ministack/.installed
 CLOUD_TOOLS := $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/sam/.installed
 
 cloud-test: $(CLOUD_TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/cloud
+	$(BIN)/python -m pytest -n 3 --dist loadgroup tests/cloud
 
 cloud-demo: $(CLOUD_TOOLS)
 	@$(BIN)/python -m tests.cloud.demo

@@ -35,8 +35,12 @@ schema_id = "customers"
 ENDS_THE_DEPLOYMENT = "test_upgrade.py"
 """Runs last, because it deletes the stack that all tests share."""
 
-FIRST_HALF = {"test_configuration.py", "test_ingest.py", "test_trouble.py"}
-"""These tests take as long as the others. Two processes run them side by side, each with its own deployment."""
+PROCESSES = (
+    {"test_demo.py"},
+    {"test_configuration.py", "test_ingest.py", "test_trouble.py"},
+    {"test_existing_inbox.py", "test_loads.py", "test_sharing.py", "test_webhooks.py", "test_upgrade.py"},
+)
+"""What runs side by side, each with a deployment of its own; they take about as long."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,7 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == here:
             item.add_marker(pytest.mark.cloud)
-            item.add_marker(pytest.mark.xdist_group(f"cloud-{item.path.name in FIRST_HALF}"))
+            (number,) = [number for number, files in enumerate(PROCESSES) if item.path.name in files]
+            item.add_marker(pytest.mark.xdist_group(f"cloud-{number}"))
     items.sort(key=lambda item: item.path.name == ENDS_THE_DEPLOYMENT)
 
 

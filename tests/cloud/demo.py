@@ -60,6 +60,7 @@ def main() -> int:
 
 def _shown(directory: Path, say: Narrator) -> int:
     say("The stack of template.yaml on this machine: AWS and the vendor are processes, the license key is invented.")
+    say("Each manifest is rewritten as soon as a file in it ends, instead of at most every five minutes.")
     built_template(log=directory / "build.log")
     nightly_at = _next_minute(NIGHTLY_AFTER_S)
     with running_cloud(
@@ -69,6 +70,7 @@ def _shown(directory: Path, say: Narrator) -> int:
         quota=QUOTA,
         say=say,
         NightlySchedule=f"'cron({nightly_at.minute} {nightly_at.hour} * * ? *)'",
+        ManifestMinutes="0",
     ) as cloud:
         cloud.vendor.settings(create_quota=QUOTA, pending_s=0.5, running_s=1.0)
         landing, nightly = landing_files(), nightly_files()

@@ -163,7 +163,7 @@ def running_cloud(
         vendor = running.enter_context(SandboxVendor(schemas=schemas))
         say(f"the vendor: the sandbox at {vendor.api_url}, which takes {quota} creates")
         template = built_template(log=log)
-        say("sam build: one artefact for all functions")
+        say("sam build: one artifact for all functions")
         stack = running.enter_context(deploy(aws, template, log=log, ApiUrl=vendor.api_url, Quota=quota, **parameters))
         say(f"sam deploy: stack {stack.name}, {len(stack.resources)} resources; files go to s3://{stack.inbox}/")
         stack.set_secrets(license_key=CANARY_KEY, token=token)
