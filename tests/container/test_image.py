@@ -51,12 +51,13 @@ def test_no_secret_test_or_cache_of_a_clone_is_sent_to_the_build(tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    image = Image(tmp_path_factory.mktemp("image"))
-    for path in (image.context.parent, *image.context.parent.parents):
+    """The image, which all processes of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    home = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "image"
+    for path in (home, *home.parents):
         if path.name.startswith("pytest-"):
             path.chmod(0o755)
-    image.build()
-    return image
+    return Image.built(home)
 
 
 @pytest.fixture

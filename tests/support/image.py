@@ -6,6 +6,7 @@ libraries, and Python mounted read-only, one writable directory, and the user an
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -109,24 +110,36 @@ def is_sent(path: str, directory: Path) -> bool:
 
 
 class Image:
-    """What the build stage makes, and the way to run it; `home` is a directory of the caller's own."""
+    """What the build stage makes, and the way to run it, in a directory `home`."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._built = home / "image"
         self._root = home / "root"
-        self._root.mkdir()
-        self.context = home / "context"
-        self.context.mkdir()
-        context(self.context)
+        self._context = home / "context"
 
     @property
     def opt(self) -> str:
         """Return where the image's own directory is on this machine, and in the root."""
         return str(self._built)
 
-    def build(self) -> None:
+    @classmethod
+    def built(cls, home: Path) -> Image:
+        """Return the image of a directory; the first process that asks builds it, and others wait for it."""
+        home.mkdir(exist_ok=True)
+        image, done = cls(home), home / "done"
+        with (home / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                image._build()
+                done.touch()
+        return image
+
+    def _build(self) -> None:
         """Run the build stage: copy what it copies, and run what it runs, with this Python as the base's."""
+        self._root.mkdir()
+        self._context.mkdir()
+        context(self._context)
         source = self._home / "src"
         source.mkdir()
         shell = {**os.environ, "PATH": f"{Path(sys.base_prefix, 'bin')}:{os.environ['PATH']}"}
@@ -143,10 +156,10 @@ class Image:
                 subprocess.run(["sh", "-c", self._here(one.text)], cwd=source, env=shell, check=True, timeout=500)
 
     def _copy(self, name: str, target: Path) -> None:
-        if (self.context / name).is_dir():
-            shutil.copytree(self.context / name, target)
+        if (self._context / name).is_dir():
+            shutil.copytree(self._context / name, target)
         else:
-            shutil.copyfile(self.context / name, target / name)
+            shutil.copyfile(self._context / name, target / name)
 
     def _here(self, text: str) -> str:
         return text.replace(OPT, self.opt).replace("/src/", f"{self._home}/src/")
