@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from runner import identity
 from runner.aws.s3 import S3Place
 from runner.aws.s3_errors import Doing, translated
-from runner.cloud.messages import ObjectCreated
+from runner.cloud.messages import ObjectCreated, known_version
 from runner.config.options import RunOptions
 from runner.config.origins import is_loopback
 from runner.config.run_spec import RunSpec
@@ -354,13 +354,12 @@ class S3Places:
 
 
 def _created(bucket: str, raw: dict[str, Any]) -> ObjectCreated:
-    version_id = raw.get("VersionId")
     return ObjectCreated(
         bucket=bucket,
         key=raw["Key"],
         size_bytes=raw["Size"],
         etag=raw["ETag"].strip('"'),
-        version_id=None if version_id in (None, "null") else version_id,
+        version_id=known_version(raw.get("VersionId")),
         at=raw["LastModified"],
     )
 

@@ -116,6 +116,11 @@ def decode(text: str) -> Message:
     return _read(kind, raw)
 
 
+def known_version(version_id: Any) -> Any:
+    """Return the id of an object's version, None for that of objects that were stored without versioning."""
+    return None if version_id in ("", "null") else version_id
+
+
 def from_event_bridge(event: Mapping[str, Any]) -> ObjectCreated:
     """Parse the event `Object Created` of S3, whose keys are not percent-encoded. Raises MessageInvalid."""
     detail = event.get("detail")
@@ -128,7 +133,7 @@ def from_event_bridge(event: Mapping[str, Any]) -> ObjectCreated:
             "key": stored["key"],
             "size_bytes": stored.get("size", 0),
             "etag": str(stored.get("etag", "")).strip('"'),
-            "version_id": stored.get("version-id") or None,
+            "version_id": known_version(stored.get("version-id")),
             "at": event.get("time"),
         }
     except (KeyError, TypeError, AttributeError) as error:

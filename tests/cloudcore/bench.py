@@ -21,7 +21,7 @@ from runner.cloud.protocols import Outcome, Queue
 from runner.cloud.reconcile import reconcile
 from runner.dromo.rate_limited import RateLimitedApi
 from runner.models import Batch, Item, ItemKind, ItemState
-from tests.cloudcore.scenario import CONFIG, Simulation
+from tests.cloudcore.scenario import CONFIG, FUNCTIONS, Simulation
 from tests.support.inputs import Fate, Input
 from tests.support.process import Process
 
@@ -109,7 +109,7 @@ class Bench:
         servers = [
             asyncio.ensure_future(self._serve(queue, deployment))
             for queue in queues
-            for deployment in [self._simulation.deployment(self.process, judged=False)]
+            for deployment in [self._simulation.deployment(self.process, judged=False, function=FUNCTIONS[queue])]
             for _ in range(10)
         ]
         try:

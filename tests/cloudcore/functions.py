@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from runner.cloud.messages import Message, encode
 from runner.cloud.protocols import MAX_RECEIVES, Queue, retry_after_s
 from runner.ledger.leases import Lease, MemoryLeases
-from tests.support.process import Process, ProcessLedger
+from tests.support.ledger_indexes import indexes_for
+from tests.support.process import Disk, Process, ProcessLedger
+from tests.support.seeds import Broken
+from tests.support.template import indexes_of, template
 
 if TYPE_CHECKING:
     from runner.ledger.memory import MemoryLedger
-    from runner.models import Batch, BatchState
+    from runner.models import Batch, BatchState, Item, ItemState
     from tests.support.vloop import VirtualLoop
 
 
@@ -27,13 +30,59 @@ _DRAWS = 20
 RETENTION_S = 4 * 86_400.0
 """How long a queue keeps a message (`MessageRetentionPeriod` in template.yaml)."""
 
+LONGEST_CHAIN = 16
+"""After so many functions, each invoked by a message of the one before, Lambda stops a chain as a loop."""
+
+
+def is_stopped_as_a_loop(hops: int) -> bool:
+    """Return whether Lambda drops a message, which it does unless the template allows loops."""
+    return hops >= LONGEST_CHAIN and template().function_globals.get("RecursiveLoop") != "Allow"
+
 
 class CloudProcessLedger(ProcessLedger):
-    """The shared ledger as one function sees it; implements CloudLedger."""
+    """The shared ledger as one function sees it; implements CloudLedger.
+
+    Raises Broken if DynamoDB would refuse a query of an index to the role of `function`; None may query all.
+    """
 
     _inner: MemoryLedger
 
+    def __init__(
+        self,
+        inner: MemoryLedger,
+        process: Process,
+        disk: Disk,
+        *,
+        on_advance: Callable[[Item, ItemState, dict[str, Any]], None],
+        function: str | None = None,
+    ) -> None:
+        super().__init__(inner, process, disk, on_advance=on_advance)
+        self._function = function
+
+    def _require(self, method: str, *states: ItemState) -> None:
+        refused = indexes_for(method, states) - indexes_of(self._function) if self._function else None
+        if refused:
+            raise Broken(
+                f"the role of {self._function} does not allow it to query {', '.join(refused)}, as {method} does"
+            )
+
+    async def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
+        self._require("items", *states or ())
+        async for item in super().items(batch_id, states=states):
+            yield item
+
+    async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
+        self._require("page", state)
+        return await super().page(batch_id, state, after=after, limit=limit)
+
+    async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
+        wanted = list(version_keys)
+        if wanted:
+            self._require("by_version")
+        return await super().by_version(wanted)
+
     async def incomplete_batches(self) -> list[Batch]:
+        self._require("incomplete_batches")
         return await self._read(self._inner.incomplete_batches())
 
     async def recent_batches(self, count: int) -> list[Batch]:
@@ -86,12 +135,16 @@ class ProcessLeases:
 
 @dataclass(slots=True, eq=False)
 class Envelope:
-    """A message in a queue: invisible until `visible_at`, gone after `ends_at`, received so often."""
+    """A message in a queue: invisible until `visible_at`, gone after `ends_at`, received so often.
+
+    `hops` counts the functions that led to it, each by a message to the next.
+    """
 
     text: str
     visible_at: float
     ends_at: float
     receives: int = 0
+    hops: int = 0
 
 
 @dataclass(kw_only=True)
@@ -107,11 +160,11 @@ class Post:
     expired: int = 0
     news: dict[Queue, asyncio.Event] = field(default_factory=lambda: {queue: asyncio.Event() for queue in Queue})
 
-    def put(self, queue: Queue, message: Message, *, now: float, delay_s: float = 0.0) -> None:
+    def put(self, queue: Queue, message: Message, *, now: float, delay_s: float = 0.0, hops: int = 0) -> None:
         self.sent[queue] += 1
         for _ in range(2 if self.rng.random() < self.doubled else 1):
             late_s = self.rng.uniform(0, self.late_s)
-            self.waiting[queue].append(Envelope(encode(message), now + delay_s + late_s, now + RETENTION_S))
+            self.waiting[queue].append(Envelope(encode(message), now + delay_s + late_s, now + RETENTION_S, hops=hops))
         self.news[queue].set()
 
     async def next(self, queue: Queue, loop: VirtualLoop, *, hidden_s: float) -> Envelope:
@@ -169,16 +222,17 @@ class Post:
 class ProcessQueues:
     """The queues as one function sees them; implements Queues."""
 
-    def __init__(self, post: Post, process: Process, loop: VirtualLoop) -> None:
+    def __init__(self, post: Post, process: Process, loop: VirtualLoop, *, hops: int) -> None:
         self._post = post
         self._process = process
         self._loop = loop
+        self._hops = hops
 
     async def send(self, queue: Queue, messages: Sequence[Message], *, delay_s: int = 0) -> None:
         assert 0 <= delay_s <= 900
         for message in messages:
             await self._process.event("queue.send", f"{queue} {encode(message)} {delay_s}")
-            self._post.put(queue, message, now=self._loop.time(), delay_s=delay_s)
+            self._post.put(queue, message, now=self._loop.time(), delay_s=delay_s, hops=self._hops + 1)
             await self._process.event("queue.sent", str(queue))
 
     async def is_empty(self, queue: Queue) -> bool:

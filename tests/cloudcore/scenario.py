@@ -42,6 +42,7 @@ from tests.cloudcore.functions import (
     ProcessLeases,
     ProcessNotifier,
     ProcessQueues,
+    is_stopped_as_a_loop,
 )
 from tests.cloudcore.oracles import Judges
 from tests.cloudcore.plan import BEGIN_S, SETTLE_S, Drop, Plan, plan_of, within
@@ -81,6 +82,16 @@ ENTRIES: dict[Queue, Callable[..., Any]] = {
     Queue.COLLECT: collect,
     Queue.FINISH: finish,
 }
+FUNCTIONS = {
+    Queue.REGISTER: "Register",
+    Queue.SUBMIT: "Submit",
+    Queue.LOAD: "Submit",
+    Queue.UPLOAD: "Upload",
+    Queue.LIST: "ListPrefix",
+    Queue.COLLECT: "Collect",
+    Queue.FINISH: "Finish",
+}
+"""The function that reads each queue, as template.yaml names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,9 +332,16 @@ class Simulation:
     async def _invoke(self, queue: Queue, envelope: Envelope) -> None:
         """Let a function take one message; it is acknowledged unless the function raises or dies."""
         self.trace.note("invoke", f"{queue} {envelope.receives} {envelope.text}")
+        if is_stopped_as_a_loop(envelope.hops):
+            self.trace.note("stopped as a loop", envelope.text)
+            self.post.acknowledge(queue, envelope)
+            return
         process = self._process()
         program = ENTRIES[queue](
-            self.deployment(process), decode(envelope.text), time_left=self._time_left(), receives=envelope.receives
+            self.deployment(process, function=FUNCTIONS[queue], hops=envelope.hops),
+            decode(envelope.text),
+            time_left=self._time_left(),
+            receives=envelope.receives,
         )
         try:
             await self._lived(process, program)
@@ -345,7 +363,9 @@ class Simulation:
             process = self._process()
             self.trace.note("invoke", "reconcile")
             try:
-                await self._lived(process, reconcile(self.deployment(process), time_left=self._time_left()))
+                await self._lived(
+                    process, reconcile(self.deployment(process, function="Reconcile"), time_left=self._time_left())
+                )
             except Broken:
                 raise
             except Exception as error:  # noqa: BLE001 - as Lambda does
@@ -373,8 +393,14 @@ class Simulation:
         if process.dead and not was_struck:
             raise self.broken("a function outlived its time")
 
-    def deployment(self, process: Process, *, judged: bool = True) -> Deployment:
-        """Return what one function works with; its every move is `judged` where the plan knows all files."""
+    def deployment(
+        self, process: Process, *, judged: bool = True, function: str | None = None, hops: int = 0
+    ) -> Deployment:
+        """Return what one function works with; its every move is `judged` where the plan knows all files.
+
+        With the name of a function, the ledger refuses what the role of that function may not query. `hops` are those
+        of the message that it works on.
+        """
         plan, rng = self._plan, self._rng(f"function {next(self._numbers)}")
         disk = Disk(self.loop, rng, failing=self._out_failures)
         vendor_time = VendorTime(self._clock)
@@ -387,10 +413,14 @@ class Simulation:
         return Deployment(
             settings=SETTINGS,
             ledger=CloudProcessLedger(
-                self.ledger, process, disk, on_advance=self._judges.item_moves if judged else _unjudged
+                self.ledger,
+                process,
+                disk,
+                on_advance=self._judges.item_moves if judged else _unjudged,
+                function=function,
             ),
             leases=leases,
-            queues=ProcessQueues(self.post, process, self.loop),
+            queues=ProcessQueues(self.post, process, self.loop, hops=hops),
             notifier=listeners,
             metrics=listeners,
             places=ProcessPlaces(self.bucket, self.results, process, disk, page_length=plan.page_length),

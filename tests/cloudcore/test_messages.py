@@ -75,9 +75,11 @@ def test_an_event_of_s3_is_a_file_that_landed_its_key_taken_as_it_is() -> None:
     assert decode(json.dumps(event())) == landed
 
 
-def test_a_bucket_without_versions_sends_no_version() -> None:
+@pytest.mark.parametrize("given", [{}, {"version-id": "null"}, {"version-id": ""}])
+def test_an_object_without_a_version_has_none(given: dict[str, str]) -> None:
     raw = event()
     del raw["detail"]["object"]["version-id"]
+    raw["detail"]["object"] |= given
     assert from_event_bridge(raw).version_id is None
 
 

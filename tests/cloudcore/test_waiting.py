@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runner.cloud.protocols import Queue
 from runner.models import ItemKind
 from sandbox.quotas import Rate
+from tests.cloudcore.functions import LONGEST_CHAIN
 from tests.cloudcore.plan import Drop, Plan
 from tests.cloudcore.scenario import simulate
 from tests.support.inputs import Input
@@ -32,3 +35,9 @@ def test_files_that_wait_for_ten_days_while_submit_is_stopped_outlive_their_mess
 def test_files_that_wait_ten_days_for_the_quota_are_all_imported() -> None:
     report = simulate(Plan(seed=2, drops=drops(40), quota=Rate(1, DAY_S / 4), clears_at=10 * DAY_S))
     assert report.states == {"collected": 40}
+
+
+def test_a_load_of_more_pages_than_lambda_lets_one_chain_of_functions_have_is_listed_to_its_end() -> None:
+    nightly = tuple(replace(drop, key=f"nightly/{drop.key}") for drop in drops(2 * (LONGEST_CHAIN + 4)))
+    report = simulate(Plan(seed=3, nightly=nightly, loads=(60.0,), page_length=2))
+    assert report.states == {"collected": len(nightly)}

@@ -94,6 +94,7 @@ GRANTS: dict[str, dict[str, str]] = {
     },
     "Finish": {
         "Table": f"{LEDGER} {LEASES}",
+        "Table/index/by_state": ASK,
         "FinishQueue": f"{TAKE} {SEND}",
         "ResultsBucket/batches/*": WRITE,
         "EndedTopic": "sns:Publish",

@@ -83,6 +83,16 @@ def test_the_dashboard_refers_to_what_is_in_the_template_and_shows_creates_again
     assert all(w["properties"]["period"] in PERIODS_S for w in widgets if w["type"] == "metric")
 
 
+def test_widgets_of_functions_show_every_function() -> None:
+    shown = [
+        set(re.findall(r"\$\{(\w+Function)\}", json.dumps(widget)))
+        for widget in _widgets()
+        if "AWS/Lambda" in json.dumps(widget)
+    ]
+    assert len(shown) == 3
+    assert all(functions == template().functions().keys() for functions in shown)
+
+
 def test_the_cost_table_counts_the_alarms_and_metrics_there_are() -> None:
     text = (ROOT / "infra" / "cost.md").read_text()
     rows = re.findall(r"^\| (Metrics|Metrics in alarms) \| (\d+) ", text, re.MULTILINE)

@@ -73,6 +73,15 @@ def template() -> Template:
     )
 
 
+def indexes_of(function: str) -> frozenset[str]:
+    """Return the indexes of the table that the role of a function, such as `Submit`, may query."""
+    (policy,) = template().of_type("AWS::IAM::Role")[f"{function}Role"]["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    granted = [one["Resource"] for one in statements if one.get("Sid") == "LedgerIndexes"]
+    resources = [one for found in granted for one in (found if isinstance(found, list) else [found])]
+    return frozenset(one["Fn::Sub"].rpartition("/")[2] for one in resources)
+
+
 def references(value: Any) -> Iterator[str]:
     """Yield the names that a value of the template refers to by `Ref`, `Fn::GetAtt` or a plain `Fn::Sub`."""
     match value:
