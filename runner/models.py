@@ -37,6 +37,9 @@ RESULT_MISSING = "result_missing"
 PACK_REVIEW_FINISHED = "pack_review_finished"
 """Error code of an item whose pack was to be sent otherwise, and whose review a person has finished anyway."""
 
+PACK_REVIEW_OPEN = "pack_review_open"
+"""Error code of an item whose pack needs a review, and whose import the vendor refuses to delete."""
+
 PACK_UNACCOUNTED = "pack_unaccounted"
 """Error code of an item whose pack was imported with a result that does not account for every row that was sent."""
 

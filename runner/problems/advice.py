@@ -282,6 +282,10 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
         "Somebody finished the review of its pack in the vendor's dashboard, so its rows are there: `bulkhead redrive` "
         "fetches its part of the result."
     ),
+    "pack_review_open": _always(
+        "Finish the review of its pack in the vendor's dashboard, then `bulkhead redrive` fetches its part of the "
+        "result. Or delete the import there: `bulkhead redrive --import-again` then sends each file alone."
+    ),
     "create_in_doubt": _always(
         "Look for the import in the vendor's dashboard; if it is not there, queue it again with `bulkhead redrive`."
     ),

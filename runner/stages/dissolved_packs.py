@@ -1,7 +1,8 @@
 """DissolvedPacks: packs whose imports were deleted in review, in case somebody has finished the review anyway.
 
 A person may finish a review in the vendor's dashboard while the runner deletes its import. Members that were not sent
-otherwise since are held then; of the others, the rows are at the vendor twice, which nothing can undo.
+otherwise since are held then; of the others, the rows are at the vendor twice, which nothing can undo. If the vendor
+refuses to delete the import, only a person can finish the review, and the members are held until then.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from runner.errors import AuthRefused, ImportNotFound, RequestInvalid, StaleItem
 from runner.events import Notice
 from runner.formatting import counted
 from runner.ledger.protocol import Move
-from runner.models import PACK_REVIEW_FINISHED, ImportStatus, Item, ItemChanges, ItemState, batch_of_packs
+from runner.models import (
+    PACK_REVIEW_FINISHED,
+    PACK_REVIEW_OPEN,
+    ImportStatus,
+    Item,
+    ItemChanges,
+    ItemState,
+    batch_of_packs,
+)
 from runner.stages.pack_ends import DISSOLVED
 from runner.stages.pack_recipe import PackRecipe
 from runner.stages.pack_results import of_pack
@@ -45,10 +54,10 @@ _S = ItemState
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A dissolved pack whose import has succeeded.
+    """A dissolved pack whose import has succeeded, or one whose import could not be deleted.
 
     `waiting` are its members that were not sent since, each with the tag that it had in the pack; `sent` those that
-    were, or have other content now.
+    were, or have other content now. A member that a person has dismissed is in neither.
     """
 
     pack: Item
@@ -92,12 +101,13 @@ class DissolvedPacks:
             self._emit(Notice(code="packs_not_checked", message=message))
 
     async def watched(self) -> list[Item]:
-        """Return the dissolved packs of the last 30 days that had an import, newest first."""
+        """Return the packs of the last 30 days whose imports were, or could not be, deleted in review, newest first."""
         since = self._clock.now() - WATCHED_FOR
         found = [
             pack
             async for pack in self._ledger.items(batch_of_packs(self._batch_id), states={_S.FAILED})
-            if pack.error_code == DISSOLVED and pack.import_id and (pack.finished_at or since) >= since
+            if pack.error_code in (DISSOLVED, PACK_REVIEW_OPEN) and not pack.was_imported
+            if pack.import_id and (pack.finished_at or since) >= since
             if PackRecipe.of(pack).members
         ]
         return sorted(found, key=lambda pack: pack.finished_at or since, reverse=True)[:ASKED_MOST]
@@ -120,9 +130,10 @@ class DissolvedPacks:
         for member in await self._ledger.members(self._batch_id, pack.source):
             tag = _tag_in(layout, member)
             is_packed = member.state is _S.PACKED and (is_unsent or pack is finished.pack)
-            if member.tag in (None, tag) and (member.state is _S.QUEUED or is_packed):
+            is_held = member.error_code == PACK_REVIEW_OPEN
+            if member.tag in (None, tag) and (member.state is _S.QUEUED or is_packed or is_held):
                 finished.waiting.append((tag, member))
-            else:
+            elif not (member.is_dismissed and member.pack_import_id == finished.pack.import_id):
                 finished.sent.append(member)
         for other in await self._packs_instead_of(pack):
             await self._add_members(finished, other)
@@ -145,7 +156,8 @@ class DissolvedPacks:
             "error_message": _MESSAGE,
             "status": ImportStatus.SUCCESSFUL,
         }
-        moves = [Move(item=pack, state=_S.FAILED, reason=PACK_REVIEW_FINISHED, changes=end)]
+        of_the_pack: ItemChanges = {**end, "error_code": pack.error_code} if _is_kept(pack) else end
+        moves = [Move(item=pack, state=_S.FAILED, reason=PACK_REVIEW_FINISHED, changes=of_the_pack)]
         moves += [
             Move(item=other, state=_S.FAILED, reason=PACK_REVIEW_FINISHED, changes={"error_code": DISSOLVED})
             for other in finished.unsent_packs
@@ -157,6 +169,11 @@ class DissolvedPacks:
             logger.info("members of a dissolved pack have moved", extra={"pack": pack.source})
             return
         self._emit(Notice(code=PACK_REVIEW_FINISHED, message=_sentence(finished)))
+
+
+def _is_kept(pack: Item) -> bool:
+    """Return whether the vendor has refused to delete the import of a pack."""
+    return pack.error_code == PACK_REVIEW_OPEN
 
 
 def _hold(member: Item, tag: str, pack: Item, layout: PackLayout, end: ItemChanges) -> Move:
@@ -174,7 +191,9 @@ def _tag_in(layout: PackLayout, member: Item) -> str:
 
 
 def _sentence(finished: Finished) -> str:
-    parts = [f"somebody finished the review of import {finished.pack.import_id} after it was deleted"]
+    import_id, is_kept = finished.pack.import_id, _is_kept(finished.pack)
+    when = ", which could not be deleted" if is_kept else " after it was deleted"
+    parts = [f"somebody finished the review of import {import_id}{when}"]
     if finished.waiting:
         waiting = [member for _, member in finished.waiting]
         parts.append(f"{_named(waiting)}: not sent again; `bulkhead redrive` fetches the results")

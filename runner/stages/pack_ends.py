@@ -10,12 +10,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from runner.errors import ImportNotFound, NotYet, TransientError
+from runner.errors import AuthRefused, ConnectionBarred, ImportNotFound, NotYet, RequestInvalid, TransientError
 from runner.events import Notice
 from runner.formatting import counted
 from runner.ledger.protocol import Move
 from runner.models import (
     IMPORT_MISSING,
+    PACK_REVIEW_OPEN,
     ImportStatus,
     Item,
     ItemChanges,
@@ -62,6 +63,9 @@ _ALONE: ItemChanges = {"pack": None, "pack_row": None, "pack_rows": None, "tag":
 
 _SHOWN_AFTER_DELETE = 3
 """So many times, an import that the vendor says it has deleted may still be shown as waiting for its review."""
+
+_REFUSED_PAUSE_S = 60.0
+"""Until an import that the vendor refused to delete is deleted again; a second refusal is final (choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +130,12 @@ class PackEnds:
     async def end_review(self, pack: Item) -> tuple[Item, PackEnd]:
         """Delete the import of a pack that needs a review, then send its members otherwise: nobody reviews packs.
 
-        Returns the pack as it is then: `failed`, or `succeeded` if a person has finished the review. Raises NotYet
-        while it is not certain that the import is gone, and TransientError.
+        Returns the pack as it is then: `failed`, or `succeeded` if a person has finished the review. If the vendor
+        refuses twice to delete the import, now or in an earlier run, the pack is `failed` with PACK_REVIEW_OPEN.
+        Raises NotYet while it is not certain that the import is gone, TransientError, and AuthRefused if the key may
+        not even read the import.
         """
+        was_refused = pack.error_code == PACK_REVIEW_OPEN
         try:
             remote = await self._retrieved(pack)
         except ImportNotFound:
@@ -146,7 +153,29 @@ class PackEnds:
             return await self._gone(pack)
         except TransientError as error:
             raise NotYet(f"the import of a pack that needs a review is not deleted yet: {error}", wait_s=10.0) from None
+        except (AuthRefused, RequestInvalid) as error:
+            return await self._refused(pack, error, is_final=was_refused), PackEnd()
         return await self._deleted(pack)
+
+    async def _refused(self, pack: Item, error: AuthRefused | RequestInvalid, *, is_final: bool) -> Item:
+        """Note that the vendor refuses to delete an import which it shows; return the pack `failed` if that is final.
+
+        Raises NotYet if it is not, and ConnectionBarred, which is no answer of the vendor's.
+        """
+        if isinstance(error, ConnectionBarred):
+            raise error
+        why = "the license key may not delete imports" if isinstance(error, AuthRefused) else str(error)
+        moved = await self._transitions.advance(
+            pack,
+            _S.FAILED if is_final else _S.NEEDS_REVIEW,
+            reason="the vendor refuses to delete its import",
+            error_code=PACK_REVIEW_OPEN,
+            error_message=f"import {pack.import_id} needs a review, and cannot be deleted: {why}; finish the review in "
+            "the vendor's dashboard, then `bulkhead redrive` fetches the result, or delete the import there",
+        )
+        if not is_final:
+            raise NotYet(f"the vendor refuses to delete import {pack.import_id}: {why}", wait_s=_REFUSED_PAUSE_S)
+        return moved
 
     async def _retrieved(self, pack: Item) -> RemoteImport:
         return await repeat_read(lambda: self._api.retrieve(pack.bound_id))

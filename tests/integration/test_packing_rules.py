@@ -20,6 +20,8 @@ from runner.check.engine import Engine
 from runner.check.sandbox_engine import sandbox_engine
 from runner.config.settings import Settings
 from runner.config.units import Rate
+from runner.dromo.client import HeadlessClient
+from runner.errors import AuthRefused, BulkheadError, RequestInvalid
 from runner.events import Event, ItemMoved, PacksChanged
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import Item, ItemState
@@ -260,3 +262,27 @@ async def test_a_file_whose_import_another_ledger_has_made_is_adopted_and_in_no_
     items = await night.items()
     assert [items[f"{number:02}.csv"].pack_import_id is None for number in range(11)] == [True] * 6 + [False] * 5
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(11))
+
+
+@pytest.mark.parametrize("error", [AuthRefused("HTTP 403"), RequestInvalid("not in review")])
+async def test_a_review_that_cannot_be_deleted_holds_up_its_pack_alone_and_its_result_is_fetched_once_it_is_finished(
+    night: Night, monkeypatch: pytest.MonkeyPatch, error: BulkheadError
+) -> None:
+    async def refuse(_client: HeadlessClient, _import_id: str) -> None:
+        raise error
+
+    monkeypatch.setattr(HeadlessClient, "delete", refuse)
+    inbox_of(night, 4, bad=1)
+    night.add("alone.csv", "Email,Full Name\nalone@example.com,Ann alone.csv\n")
+    outcome = await night.run(settings={"stuck_after": "0.2s"})
+    assert outcome.exit_code == ExitCode.ITEMS_FAILED
+    assert await night.named(S.COLLECTED) == ["alone.csv"]
+    held = [item for item in (await night.items()).values() if item.state is S.FAILED]
+    assert {item.error_code for item in held} == {"pack_review_open"}
+    (import_id,) = {item.carrying_id for item in held}
+    await night.sandbox.control("POST", f"/imports/{import_id}/finish")
+    async with night.bulkhead() as bulkhead:
+        assert await bulkhead.redrive(states={S.FAILED}) == 5
+        outcome = await bulkhead.resume()
+    assert outcome.by_state == {S.COLLECTED: 6}
+    assert set((await night.delivered()).values()) == {1}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.errors import Unavailable
+from runner.errors import NotYet, RequestInvalid, Unavailable
 from runner.models import Item, ItemState, RemoteImport
 from tests.support.pack_bench import PackBench
 
@@ -126,3 +126,55 @@ async def test_a_dissolved_pack_is_asked_for_during_thirty_days() -> None:
     assert [pack.source for pack in await bench.dissolved.watched()] == ["p"]
     await asyncio.sleep(31 * 86400.0)
     assert await bench.dissolved.watched() == []
+
+
+async def kept_in_review(bench: PackBench) -> RemoteImport:
+    """End a pack whose import the vendor refuses to delete, and return the import."""
+    pack = await bench.pack_in_review()
+
+    async def refuse(_: str) -> None:
+        raise RequestInvalid("no")
+
+    bench.vendor.delete = refuse  # type: ignore[method-assign]
+    with pytest.raises(NotYet):
+        await bench.ends.end_review(pack)
+    again = await bench.ledger.item(pack.batch_id, pack.source)
+    assert again is not None
+    ended, _ = await bench.ends.end_review(again)
+    await bench.ends.settle(ended)
+    bench.said.clear()
+    return bench.vendor.imports[pack.bound_id]
+
+
+async def test_a_review_that_could_not_be_deleted_and_is_finished_is_told_of_once_and_its_files_stay_held() -> None:
+    bench = PackBench()
+    remote = await kept_in_review(bench)
+    await bench.dissolved.settle()
+    assert {one.error_code for one in await bench.members()} == {"pack_review_open"}
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    await bench.dissolved.settle()
+    assert [(one.state, one.error_code, one.is_held, one.carrying_id) for one in await bench.members()] == [
+        (S.FAILED, "pack_review_finished", True, remote.import_id)
+    ] * 3
+    (said,) = bench.said
+    assert said.startswith(
+        "somebody finished the review of import import-1, which could not be deleted; 3 files (1.csv,"
+    )
+    assert said.endswith("not sent again; `bulkhead redrive` fetches the results")
+
+
+async def test_a_dismissed_file_of_a_pack_whose_review_is_finished_stays_dismissed() -> None:
+    bench = PackBench()
+    remote = await kept_in_review(bench)
+    one = (await named(bench))["1.csv"]
+    await bench.ledger.advance(one, S.FAILED, reason="dismissed", error_code="dismissed")
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    assert [one.error_code for one in await bench.members()] == [
+        "dismissed",
+        "pack_review_finished",
+        "pack_review_finished",
+    ]
+    (said,) = bench.said
+    assert "1.csv" not in said

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runner.errors import NotYet
-from runner.models import ItemState
+from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, NotYet, RequestInvalid
+from runner.models import Item, ItemState
 from tests.support.pack_bench import PackBench
 
 pytestmark = pytest.mark.virtual_time
@@ -79,3 +79,64 @@ async def test_the_files_of_a_pack_that_is_shown_after_it_was_deleted_wait_for_t
         assert {one.state for one in await bench.members()} == {S.PACKED}
     ended, _ = await bench.ends.end_review(pack)
     assert ended.error_code == "dissolved"
+
+
+async def pack_whose_import_stays(bench: PackBench, error: BulkheadError) -> Item:
+    """Return a pack in review after its import could not be deleted once, with this error."""
+    pack = await bench.pack_in_review()
+
+    async def refuse(_: str) -> None:
+        raise error
+
+    bench.vendor.delete = refuse  # type: ignore[method-assign]
+    with pytest.raises(type(error) if isinstance(error, ConnectionBarred) else NotYet):
+        await bench.ends.end_review(pack)
+    return await bench.ledger.item("b.packs", "p")  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (AuthRefused("HTTP 403"), "the license key may not delete imports"),
+        (RequestInvalid("an import in review cannot be deleted"), "an import in review cannot be deleted"),
+    ],
+)
+async def test_the_files_of_a_pack_are_held_once_the_vendor_has_refused_twice_to_delete_its_import(
+    error: BulkheadError, why: str
+) -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, error)
+    assert {one.state for one in await bench.members()} == {S.PACKED}
+    ended, _ = await bench.ends.end_review(pack)
+    end = await bench.ends.settle(ended)
+    assert (ended.state, end.stops_packing) == (S.FAILED, True)
+    members = await bench.members()
+    assert [(one.state, one.error_code, one.is_held, one.carrying_id) for one in members] == [
+        (S.FAILED, "pack_review_open", True, "import-1")
+    ] * 3
+    assert members[0].error_message == (
+        f"its pack: import import-1 needs a review, and cannot be deleted: {why}; finish the review in the vendor's "
+        "dashboard, then `bulkhead redrive` fetches the result, or delete the import there"
+    )
+
+
+async def test_a_review_that_is_finished_after_the_vendor_refused_to_delete_its_import_gives_the_result() -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, RequestInvalid("no"))
+    bench.vendor.change(pack.bound_id, status="SUCCESSFUL")
+    ended, _ = await bench.ends.end_review(pack)
+    assert (ended.state, ended.error_code) == (S.SUCCEEDED, None)
+
+
+async def test_a_pack_whose_import_is_deleted_after_all_is_sent_otherwise() -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, AuthRefused("HTTP 403"))
+    del bench.vendor.delete
+    ended, end = await bench.ends.end_review(pack)
+    assert (ended.error_code, len(end.new_packs)) == ("dissolved", 1)
+
+
+async def test_a_proxy_in_between_does_not_say_whether_an_import_may_be_deleted() -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, ConnectionBarred("the proxy wants a password"))
+    assert (pack.state, pack.error_code) == (S.NEEDS_REVIEW, "dissolving")
