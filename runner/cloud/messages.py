@@ -55,10 +55,14 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPage:
-    """Compare one page of the inbox with the ledger: the first, or the page of `token`, of the sweep begun `at`."""
+    """Compare one page of the inbox with the ledger: the first, or the page of `token`, of the sweep begun `at`.
+
+    `oldest` is when the oldest file arrived that was missing on the pages before.
+    """
 
     at: datetime
     token: str | None = None
+    oldest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,8 @@ _KINDS: dict[str, type[Message]] = {
     "batch_ref": BatchRef,
 }
 _KIND_OF: dict[type[Message], str] = {kind: name for name, kind in _KINDS.items()}
-_TIME_IS_OPTIONAL = (StartLoad, ImportHint)
+_TIMES = {"datetime": False, "datetime | None": True}
+"""The types of instants: whether one may be missing, or unreadable."""
 
 
 def encode(message: Message) -> str:
@@ -152,10 +157,10 @@ def _read(kind: type[M], raw: dict[str, Any]) -> M:
     """Return a message with every field checked; fields added by a later version are ignored."""
     known = {field.name: str(field.type) for field in fields(kind)}
     values = {name: value for name, value in raw.items() if name in known}
-    if "at" in known:
-        values["at"] = _instant(values.get("at"), is_optional=kind in _TIME_IS_OPTIONAL)
     for name, wanted in known.items():
-        if name in values and name != "at" and not _READERS[wanted](values[name]):
+        if wanted in _TIMES:
+            values[name] = _instant(values.get(name), is_optional=_TIMES[wanted])
+        elif name in values and not _READERS[wanted](values[name]):
             raise MessageInvalid(f"the message's {name} has the wrong type")
     try:
         return kind(**values)

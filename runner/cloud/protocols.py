@@ -65,8 +65,11 @@ class Queues(Protocol):
         """Send any number of messages, each separately; returns when the queue has stored all of them."""
         ...
 
-    async def is_empty(self, queue: Queue) -> bool:
-        """Return whether the queue knows of no message that waits, is delayed, or is being processed."""
+    async def is_empty(self, queue: Queue, *, apart_from: int = 0) -> bool:
+        """Return whether the queue knows of no message that waits, is delayed, or is being processed.
+
+        With `apart_from`, that many messages at most do not count.
+        """
         ...
 
 

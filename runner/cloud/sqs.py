@@ -67,9 +67,9 @@ class SqsQueues:
         for start in range(0, len(bodies), MAX_BATCH_MESSAGES):
             await self._send_ten(self._urls[queue], bodies[start : start + MAX_BATCH_MESSAGES], delay_s)
 
-    async def is_empty(self, queue: Queue) -> bool:
-        """Return whether the queue knows of no message that waits, is delayed, or is being processed."""
-        return (await self.count(queue)).total == 0
+    async def is_empty(self, queue: Queue, *, apart_from: int = 0) -> bool:
+        """Return whether the queue knows of at most `apart_from` messages: waiting, delayed, or being processed."""
+        return (await self.count(queue)).total <= apart_from
 
     def named_in(self, arn: str, among: Sequence[Queue]) -> Queue:
         """Return which of some queues an ARN is of; the first if it is of none."""

@@ -14,9 +14,14 @@ from tests.support.vloop import VirtualLoop
 
 
 @pytest.fixture
-def virtual_loop() -> Iterator[VirtualLoop]:
-    """The loop of a test that is marked `virtual_time`: its time begins where plans begin."""
-    loop = VirtualLoop(seed=0, start=BEGIN_S, deadline=BEGIN_S + 200_000)
+def virtual_loop(request: pytest.FixtureRequest) -> Iterator[VirtualLoop]:
+    """The loop of a test that is marked `virtual_time`: it begins where plans begin.
+
+    `@pytest.mark.virtual_time(days=...)` lets it last for longer than two and a half.
+    """
+    marker = request.node.get_closest_marker("virtual_time")
+    days = marker.kwargs.get("days", 2.5) if marker else 2.5
+    loop = VirtualLoop(seed=0, start=BEGIN_S, deadline=BEGIN_S + days * 86_400)
     own_tasks(loop)
     yield loop
     loop.end()

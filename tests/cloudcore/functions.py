@@ -235,9 +235,9 @@ class ProcessQueues:
             self._post.put(queue, message, now=self._loop.time(), delay_s=delay_s, hops=self._hops + 1)
             await self._process.event("queue.sent", str(queue))
 
-    async def is_empty(self, queue: Queue) -> bool:
+    async def is_empty(self, queue: Queue, *, apart_from: int = 0) -> bool:
         self._post.forget_old(queue, now=self._loop.time())
-        return not self._post.waiting[queue]
+        return len(self._post.waiting[queue]) <= apart_from
 
 
 @dataclass(kw_only=True)

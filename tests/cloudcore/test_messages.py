@@ -34,7 +34,7 @@ MESSAGES: tuple[Message, ...] = (
     ListPage(batch_id="b"),
     ListPage(batch_id="b", token="1//x=", lap="2026-07-23T10:15:02.123Z"),
     SweepPage(at=AT),
-    SweepPage(at=AT, token='["a", "v"]'),
+    SweepPage(at=AT, token='["a", "v"]', oldest=AT),
     ImportHint(import_id="i"),
     ImportHint(import_id="i", at=AT),
     BatchRef(batch_id="b"),

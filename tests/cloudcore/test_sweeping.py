@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from runner.cloud.handlers.sweep import swept
+from runner.cloud.handlers.sweep import FEW_MESSAGES, Swept, swept
 from runner.cloud.messages import ObjectCreated, SweepPage
 from runner.cloud.protocols import Done, Queue
 from runner.models import ItemKind
@@ -23,13 +23,28 @@ HOUR_S = 3600.0
 
 
 async def swept_files(bench: Bench) -> list[str]:
-    """Let reconcile start a sweep, and the functions do it; return the keys that it registers."""
+    """Let reconcile start a sweep, and the functions do it; return the keys that it registers, sorted."""
     await bench.reconcile()
     found: list[str] = []
     while pages := bench.take(Queue.LIST):
         for page in pages:
             assert await bench.do(Queue.LIST, page) == Done()
         found += [one.key for one in bench.take(Queue.REGISTER) if isinstance(one, ObjectCreated)]
+    return sorted(found)
+
+
+async def how_far(bench: Bench) -> Swept:
+    found = await swept(bench.ledger, bench.deployment.landing.root)
+    assert found is not None
+    return found
+
+
+async def hourly(bench: Bench, hours: int) -> list[list[str]]:
+    """Let so many hours pass with a sweep in each; return what each of them registers."""
+    found = []
+    for _ in range(hours):
+        await asyncio.sleep(HOUR_S)
+        found.append(await swept_files(bench))
     return found
 
 
@@ -51,6 +66,80 @@ async def test_files_without_an_event_are_registered_within_an_hour_and_once(ben
     await asyncio.sleep(HOUR_S)
     assert await swept_files(bench) == []
     assert sorted(await bench.items()) == ["orders/known.csv", "orders/lost.csv"]
+
+
+async def test_a_file_whose_message_is_purged_is_found_by_each_sweep_until_it_is_in_the_ledger(bench: Bench) -> None:
+    await begun(bench)
+    bench.drop("orders/a.csv")
+    assert await hourly(bench, 4) == [["orders/a.csv"]] * 4
+    bench.drop("orders/later.csv")
+    assert await hourly(bench, 1) == [["orders/a.csv", "orders/later.csv"]]
+    for key in ("orders/a.csv", "orders/later.csv"):
+        await bench.do(Queue.REGISTER, bench.bucket.objects[key][-1].created("inbox"))
+    assert await hourly(bench, 2) == [[], []]
+    found = await how_far(bench)
+    assert found.to == found.at
+    assert bench.heard.figures["FilesWithoutEvent"] == 2
+    assert bench.heard.figures["FilesNotRegistered"] == 4
+
+
+@pytest.mark.plan(page_length=2)
+async def test_the_oldest_missing_file_of_any_page_is_looked_for_again(bench: Bench) -> None:
+    await begun(bench)
+    bench.drop("orders/0.csv")
+    await asyncio.sleep(HOUR_S / 2)
+    for number in range(1, 6):
+        bench.drop(f"orders/{number}.csv")
+    everything = [f"orders/{number}.csv" for number in range(6)]
+    assert await hourly(bench, 2) == [everything] * 2
+
+
+async def test_files_that_arrive_twice_at_register_stay_one_item(bench: Bench) -> None:
+    await begun(bench)
+    created = bench.drop("orders/a.csv")
+    for _ in range(3):
+        await bench.do(Queue.REGISTER, replace(created, at=created.at))
+    assert list(await bench.items()) == ["orders/a.csv"]
+
+
+@pytest.mark.virtual_time(days=4)
+async def test_a_file_that_is_missing_for_longer_than_a_day_is_looked_for_once_a_day(bench: Bench) -> None:
+    await begun(bench)
+    bench.drop("orders/a.csv")
+    await hourly(bench, 26)
+    found = await hourly(bench, 48)
+    assert sum(bool(keys) for keys in found) == 2
+    (arrived,) = (one.at for one in bench.bucket.objects["orders/a.csv"])
+    assert abs((await how_far(bench)).to - arrived) < timedelta(seconds=1)
+
+
+@pytest.mark.virtual_time(days=20)
+async def test_a_file_that_cannot_be_registered_is_given_up_with_an_error_and_older_files_are_not_looked_up_for_ever(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await begun(bench)
+    bench.drop("orders/a.csv")
+    await hourly(bench, 13 * 24)
+    assert "no later sweep" not in caplog.text
+    await hourly(bench, 3 * 24)
+    assert caplog.text.count("files that no later sweep looks for") == 1
+    assert await hourly(bench, 48) == [[]] * 48
+    found = await how_far(bench)
+    assert found.to == found.at
+
+
+async def test_files_are_not_sent_once_more_while_register_has_many_messages(bench: Bench) -> None:
+    await begun(bench)
+    waiting = bench.drop("orders/a.csv")
+    await asyncio.sleep(HOUR_S)
+    assert await swept_files(bench) == ["orders/a.csv"]
+    await bench.deployment.queues.send(Queue.REGISTER, [waiting] * (FEW_MESSAGES + 1))
+    await asyncio.sleep(HOUR_S)
+    await bench.reconcile()
+    (page,) = bench.take(Queue.LIST)
+    await bench.do(Queue.LIST, page)
+    assert len(bench.take(Queue.REGISTER)) == FEW_MESSAGES + 1, "only the messages that were there"
+    assert await hourly(bench, 1) == [["orders/a.csv"]]
 
 
 async def test_no_sweep_begins_within_an_hour_of_the_last_one_or_while_one_is_in_progress(bench: Bench) -> None:
@@ -135,9 +224,9 @@ async def test_after_an_update_files_of_the_last_two_weeks_are_looked_up(bench: 
 
 async def test_a_message_of_a_sweep_that_is_over_does_nothing(bench: Bench) -> None:
     await begun(bench)
-    at = await bench.ledger.reconciled_to(swept(bench.deployment))
-    assert at is not None
-    assert await bench.do(Queue.LIST, SweepPage(at=at)) == Done()
+    found = await how_far(bench)
+    assert await bench.do(Queue.LIST, SweepPage(at=found.at)) == Done()
+    assert await how_far(bench) == found
 
 
 def test_files_whose_events_are_all_lost_are_imported_although_nobody_loads_them() -> None:

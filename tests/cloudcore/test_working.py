@@ -73,8 +73,8 @@ class Letters:
     async def count(self, queue: Queue) -> MessageCounts:
         return MessageCounts(waiting=len(self._bench.post.waiting[queue]), delayed=0, in_work=0)
 
-    async def is_empty(self, queue: Queue) -> bool:
-        return not self._bench.post.waiting[queue]
+    async def is_empty(self, queue: Queue, *, apart_from: int = 0) -> bool:
+        return len(self._bench.post.waiting[queue]) <= apart_from
 
     async def hide(self, queue: Queue, receipt: str, *, for_s: int) -> None:
         self.hidden.append((self._bench.loop.time(), for_s))

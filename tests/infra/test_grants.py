@@ -62,7 +62,7 @@ GRANTS: dict[str, dict[str, str]] = {
         "Table": f"{LEDGER} {LEASES}",
         "Table/index/by_version": ASK,
         "ListQueue": f"{TAKE} {SEND}",
-        "RegisterQueue": SEND,
+        "RegisterQueue": f"sqs:GetQueueAttributes {SEND}",
         "LoadQueue": SEND,
         "FinishQueue": SEND,
         "InboxBucket if HasOwnInbox": f"{LIST_KEYS} s3:ListBucketVersions",

@@ -90,7 +90,7 @@ class _Queues:
             assert isinstance(message, ImportHint)
             self.enqueue(message, delay_s)
 
-    async def is_empty(self, queue: Queue) -> bool:
+    async def is_empty(self, queue: Queue, *, apart_from: int = 0) -> bool:
         return False
 
 

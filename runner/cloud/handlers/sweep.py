@@ -1,11 +1,13 @@
 """Sweep: once an hour, compare the inbox with the ledger, and register the files of which no event came.
 
-It lists the whole inbox, one page per message, and looks up only the files that are new since the last sweep.
+It lists the whole inbox, one page per message, and looks up only the files that are new since the last sweep, and those
+that are as new as the oldest file that an earlier sweep found missing: its message may have been lost, too.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.cloud.messages import ObjectCreated
     from runner.cloud.protocols import TimeLeft
+    from runner.ledger.protocol import CloudLedger
     from runner.models import Batch
     from runner.protocols import SourceEntry
 
@@ -38,13 +41,45 @@ LONGEST_MULTIPART_UPLOAD = timedelta(days=8)
 LONGEST_WAIT_BEFORE = timedelta(days=14)
 """How old a file can be that was only a message when version 0.1.0 was updated."""
 
+LOOKED_FOR = timedelta(days=14)
+"""How long sweeps look for a file that they found missing: as long as a dead-letter queue keeps its message."""
+
+LOOKED_FOR_HOURLY = timedelta(days=1)
+"""How old a missing file is at most in the eyes of most sweeps; the first one of a day looks for all of them."""
+
+FEW_MESSAGES = 1000
+"""With more messages in the queue, those of missing files are probably among them, and are not sent once more."""
+
 _SWEEP = "sweep"
 _LEASE_S = 3600.0
 
 
-def swept(deployment: Deployment) -> str:
-    """Return the name under which the ledger keeps how far the inbox was swept."""
-    return f"inbox {deployment.inbox}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """How far an inbox was swept: the last sweep began `at`, and files from before `to` are in the ledger."""
+
+    to: datetime
+    at: datetime
+
+
+async def swept(ledger: CloudLedger, root: str) -> Swept | None:
+    """Return how far the files below an `s3://` url were swept, None if never. Raises LedgerError, TransientError."""
+    to = await ledger.reconciled_to(_to(root))
+    return Swept(to=to, at=await ledger.reconciled_to(_at(root)) or to) if to is not None else None
+
+
+async def record_sweep(ledger: CloudLedger, root: str, now: Swept) -> None:
+    """Record how far the files below an `s3://` url were swept. Raises LedgerError, TransientError."""
+    await ledger.set_reconciled(_to(root), now.to)
+    await ledger.set_reconciled(_at(root), now.at)
+
+
+def _to(root: str) -> str:
+    return f"inbox {root.removesuffix('/')}"
+
+
+def _at(root: str) -> str:
+    return f"sweep of {_to(root)}"
 
 
 async def start_sweep(deployment: Deployment, batches: Sequence[Batch]) -> None:
@@ -53,13 +88,14 @@ async def start_sweep(deployment: Deployment, batches: Sequence[Batch]) -> None:
     The first sweep begins with files that arrived a moment before, because a new bucket loses its first events. If
     `batches` has old ones, the stack was updated from a version without sweeps, and older files may have no item.
     """
-    now = deployment.clock.now()
-    swept_to = await deployment.ledger.reconciled_to(swept(deployment))
-    if swept_to is None:
+    now, root = deployment.clock.now(), deployment.landing.root
+    found = await swept(deployment.ledger, root)
+    if found is None:
         is_updated = any(now - batch.started_at >= SWEEP_EVERY for batch in batches)
-        swept_to = now - (LONGEST_WAIT_BEFORE if is_updated else LATE_OBJECTS)
-        await deployment.ledger.set_reconciled(swept(deployment), swept_to)
-    is_due = now - swept_to >= SWEEP_EVERY
+        begin = now - (LONGEST_WAIT_BEFORE if is_updated else LATE_OBJECTS)
+        found = Swept(to=begin, at=begin)
+        await record_sweep(deployment.ledger, root, found)
+    is_due = now - found.at >= SWEEP_EVERY
     if is_due and await deployment.leases.seen(_SWEEP, _SWEEP) is None:
         await deployment.queues.send(Queue.LIST, [SweepPage(at=now)])
 
@@ -73,39 +109,78 @@ async def sweep_page(
 ) -> Outcome:
     """Register the files of one page of the inbox that the ledger lacks, and enqueue the next page.
 
-    Raises SourceNotFound, ConfigError, LedgerError, TransientError.
+    The next sweep looks for them again. Raises SourceNotFound, ConfigError, LedgerError, TransientError.
     """
-    swept_to = await deployment.ledger.reconciled_to(swept(deployment))
+    root = deployment.landing.root
+    found = await swept(deployment.ledger, root)
     holder = message.at.isoformat()
-    if swept_to is None or swept_to >= message.at:
+    if found is None or found.at >= message.at:
         return Done()
     if await deployment.leases.take(_SWEEP, _SWEEP, holder=holder, for_s=_LEASE_S) is not None:
         return Done()
-    listed, following = await deployment.places.inbox_page(deployment.landing.root, message.token)
-    new = [file for file in listed if deployment.landing.takes(file.key) and _is_new(file, swept_to, message.at)]
+    listed, following = await deployment.places.inbox_page(root, message.token)
+    new = [file for file in listed if deployment.landing.takes(file.key) and _is_new(file, found, message.at)]
     missing = await _missing(deployment, new)
-    if missing:
-        logger.warning("files without an event found in the inbox", extra={"files": len(missing)})
-        deployment.metrics.add_metric("FilesWithoutEvent", len(missing))
-        await deployment.queues.send(Queue.REGISTER, missing)
+    await _register(deployment, missing, found, message.at)
+    oldest = min((file.at for file in missing), default=message.at)
+    if message.oldest is not None:
+        oldest = min(oldest, message.oldest)
     if following is not None:
-        page = SweepPage(at=message.at, token=following)
+        page = SweepPage(at=message.at, token=following, oldest=oldest)
         await send_once(deployment, Queue.LIST, page, batch_id=_SWEEP, name=f"{holder} {following}")
         return Done()
-    await deployment.ledger.set_reconciled(swept(deployment), message.at)
+    if _looks_from(found, message.at) > found.to:
+        oldest = min(oldest, found.to)
+    over = Swept(to=max(oldest, message.at - LOOKED_FOR), at=message.at)
+    await record_sweep(deployment.ledger, root, over)
     await deployment.leases.release(_SWEEP, _SWEEP, holder=holder)
     return Done()
 
 
-def _is_new(file: ObjectCreated, swept_to: datetime, at: datetime) -> bool:
-    """Return whether a file may have appeared since the last sweep.
+def _is_first_of_day(found: Swept, at: datetime) -> bool:
+    return found.at.date() != at.date()
+
+
+def _looks_from(found: Swept, at: datetime) -> datetime:
+    """Return how old a file can be at which the sweep that began `at` looks."""
+    return found.to if _is_first_of_day(found, at) else max(found.to, at - LOOKED_FOR_HOURLY)
+
+
+def _is_in_parts(file: ObjectCreated) -> bool:
+    return "-" in file.etag
+
+
+def _is_new(file: ObjectCreated, found: Swept, at: datetime) -> bool:
+    """Return whether a file may have appeared since the last sweep, or may be one that was missing then.
 
     Those that were uploaded in parts, as their etag shows, are looked up again for days, in the first sweep of a day.
     """
-    is_first_of_day = swept_to.date() != at.date()
-    if "-" in file.etag and is_first_of_day:
-        return file.at >= min(swept_to, at - LONGEST_MULTIPART_UPLOAD)
-    return file.at >= swept_to - LATE_OBJECTS
+    since = _looks_from(found, at) - LATE_OBJECTS
+    if _is_in_parts(file) and _is_first_of_day(found, at):
+        since = min(since, at - LONGEST_MULTIPART_UPLOAD)
+    return file.at >= since
+
+
+async def _register(deployment: Deployment, missing: Sequence[ObjectCreated], found: Swept, at: datetime) -> None:
+    """Enqueue the files for register; those that the last sweep enqueued only if the queue has few messages."""
+    if not missing:
+        return
+    all_known = Swept(to=found.at, at=found.at)
+    first = [file for file in missing if _is_new(file, all_known, at)]
+    again = [file for file in missing if not _is_new(file, all_known, at)]
+    if first:
+        logger.warning("files without an event found in the inbox", extra={"files": len(first)})
+        deployment.metrics.add_metric("FilesWithoutEvent", len(first))
+        await deployment.queues.send(Queue.REGISTER, first)
+    if not again:
+        return
+    deployment.metrics.add_metric("FilesNotRegistered", len(again))
+    logger.warning("files of an earlier sweep are still not in the ledger", extra={"files": len(again)})
+    lost = [file.key for file in again if file.at < at - LOOKED_FOR]
+    if lost:
+        logger.error("files that no later sweep looks for", extra={"files": len(lost), "item": lost[0]})
+    if await deployment.queues.is_empty(Queue.REGISTER, apart_from=FEW_MESSAGES):
+        await deployment.queues.send(Queue.REGISTER, again)
 
 
 async def _missing(deployment: Deployment, files: Sequence[ObjectCreated]) -> list[ObjectCreated]:

@@ -10,6 +10,7 @@ import aiohttp
 from runner import identity
 from runner.cloud.context import require_encryption
 from runner.cloud.handlers.configure import ALLOW_HOOKS, MAX_CONFIG_BYTES, parse_config
+from runner.cloud.handlers.sweep import LATE_OBJECTS, LOOKED_FOR, SWEEP_EVERY, swept
 from runner.cloud.ops.activity_checks import ActivityChecks
 from runner.cloud.ops.endpoint_checks import LicenseKey, self_test_findings, vendor_finding
 from runner.cloud.ops.stack import CONFIG, INBOX
@@ -43,6 +44,9 @@ _AGAIN = "fix it, and upload it to {} again"
 _RECONCILE_MINUTES = 5
 _LATE_AFTER = 3
 """Reconcile is late after this many intervals of its schedule."""
+
+_SWEPT_WITHIN = timedelta(days=1)
+"""A sweep of an inbox of any size is over by then."""
 
 
 class Doctor:
@@ -88,6 +92,7 @@ class Doctor:
             *await run_check("webhook", self._webhook),
             *await run_check("webhook arrivals", activity.webhooks),
             *await run_check("reconcile", self._reconcile),
+            *await run_check("sweep", self._sweep),
         ]
 
     async def _configuration(self) -> list[Finding]:
@@ -198,6 +203,23 @@ class Doctor:
         if ago > timedelta(minutes=_LATE_AFTER * minutes):
             return [fail("reconcile", f"{detail}, but should run every {minutes} min", self._why())]
         return [ok("reconcile", detail)]
+
+    async def _sweep(self) -> list[Finding]:
+        """Say when the inbox was swept, and whether a file stays missing; nothing before the first pass."""
+        inbox = f"s3://{self._stack.output(INBOX)}/{self._stack.parameters.get('InboxPrefix', '')}"
+        found = await swept(self._ledger, inbox)
+        if found is None:
+            return []
+        now = self._now()
+        detail = f"{inbox} was compared with the ledger {lasting((now - found.at).total_seconds())} ago"
+        if now - found.at > _SWEPT_WITHIN:
+            return [warn("sweep", f"{detail}, but should be every hour", self._logs("ListPrefixFunction"))]
+        if found.at - found.to > SWEEP_EVERY + LATE_OBJECTS:
+            missing = f"a file that arrived {lasting((now - found.to).total_seconds())} ago is not in the ledger"
+            hint = f"see why it is not registered: {self._logs('RegisterFunction')}"
+            days = lasting(LOOKED_FOR.total_seconds())
+            return [warn("sweep", f"{detail}; {missing}. Sweeps send it to register for {days}", hint)]
+        return [ok("sweep", detail)]
 
     def _why(self) -> str:
         return f"see its log: {self._logs('ReconcileFunction')}"

@@ -15,6 +15,7 @@ from aiohttp import web
 from runner import identity
 from runner.aws.services import Aws
 from runner.clock import SystemClock
+from runner.cloud.handlers.sweep import Swept, record_sweep
 from runner.cloud.ops.doctor import CONFIG_KEY, Doctor
 from runner.cloud.ops.stack import read_stack
 from runner.config.settings import Settings
@@ -126,6 +127,15 @@ class Clinic:
     async def reconciled(self, *, ago: timedelta) -> None:
         await self.ledger.set_reconciled(identity.endpoint(self.api_url), NOW - ago)
 
+    async def swept(self, *, ago: timedelta, missing_for: timedelta = timedelta()) -> None:
+        """Let the last sweep have begun so long ago, with a file that had been missing for so long before."""
+        at = NOW - ago
+        await record_sweep(self.ledger, self.inbox, Swept(to=at - missing_for, at=at))
+
+    @property
+    def inbox(self) -> str:
+        return f"s3://{self.deployed.outputs['InboxBucketName']}/"
+
 
 @pytest.fixture
 async def clinic(aws: LocalAws) -> AsyncIterator[Clinic]:
@@ -134,6 +144,7 @@ async def clinic(aws: LocalAws) -> AsyncIterator[Clinic]:
         deployed.put_secret("LicenseKeySecretArn", KEY_CANARY)
         clinic = Clinic(deployed, services, MemoryLedger(now=lambda: NOW), outside)
         await clinic.reconciled(ago=timedelta(minutes=4))
+        await clinic.swept(ago=timedelta(minutes=14))
         yield clinic
 
 
@@ -142,12 +153,13 @@ async def test_if_all_is_ok_every_check_says_so(clinic: Clinic) -> None:
     assert {name: finding.level for name, finding in found.items()} == dict.fromkeys(
         (
             *("stack", "table", "inbox", "queues", "dead letters", "triggers", "concurrency", "configuration"),
-            *("license key", "vendor", "quota", "webhook", "forged webhook", "reconcile"),
+            *("license key", "vendor", "quota", "webhook", "forged webhook", "reconcile", "sweep"),
         ),
         Level.OK,
     )
     assert found["quota"].detail == "20 of 20 create slots are free"
     assert found["reconcile"].detail == "completed 4 min ago"
+    assert found["sweep"].detail == f"{clinic.inbox} was compared with the ledger 14 min ago"
 
 
 async def test_the_self_test_posts_imports_that_nobody_has(clinic: Clinic) -> None:
@@ -213,6 +225,16 @@ async def a_rotation_under_way(clinic: Clinic) -> None:
 @spoiled("next webhook", Level.FAIL, "answers 404 instead of 204", "up to five minutes")
 async def a_next_token_that_is_not_known_yet(clinic: Clinic) -> None:
     clinic.deployed.put_secret("WebhookTokensSecretArn", json.dumps({"current": TOKEN, "next": "next-token"}))
+
+
+@spoiled("sweep", Level.WARN, "a file that arrived 5 h ago is not in the ledger", "--name RegisterFunction")
+async def a_file_stays_missing(clinic: Clinic) -> None:
+    await clinic.swept(ago=timedelta(hours=1), missing_for=timedelta(hours=4))
+
+
+@spoiled("sweep", Level.WARN, "ago, but should be every hour", "--name ListPrefixFunction")
+async def no_sweep_comes_to_its_end(clinic: Clinic) -> None:
+    await clinic.swept(ago=timedelta(days=2))
 
 
 @spoiled("reconcile", Level.FAIL, "completed 16 min ago", "--name ReconcileFunction")
