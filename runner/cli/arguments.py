@@ -120,7 +120,7 @@ class RunArguments(
         Option(
             "--ignore-pack",
             "TAG",
-            "Run although a pack of this source, which this ledger does not know, was sent; can be repeated.",
+            "Run although a pack with this tag, which this ledger does not know, was sent; can be repeated.",
             Panel.PACE,
         ),
     ] = None

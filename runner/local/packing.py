@@ -139,7 +139,8 @@ class Packing:
         lost = await self._packs.lost.found()
         self._lost = {tag: one.refusal() for tag, one in lost.items() if one.has_data}
         await self._recover()
-        await self._adopt({tag: one for tag, one in lost.items() if tag not in self._made})
+        others = await self._packs.lost.of_other_sources()
+        await self._adopt({tag: one for tag, one in lost.items() if tag not in self._made}, others)
         plan = None
         if self._packs.can_plan:
             plan = await self._packs.planner.plan(self._queued(skip), proven=await self._proven())
@@ -156,8 +157,8 @@ class Packing:
                 self._tell()
         self._is_planned.set()
 
-    async def _adopt(self, lost: dict[str, LostPack]) -> None:
-        adoption = await self._packs.adopter.adopt(lost)
+    async def _adopt(self, lost: dict[str, LostPack], others: dict[str, LostPack]) -> None:
+        adoption = await self._packs.adopter.adopt(lost, others)
         self._lost = {tag: why for tag, why in self._lost.items() if tag not in lost} | adoption.unknown
         for pack in adoption.packs:
             await self._continue(pack)
@@ -210,7 +211,8 @@ class Packing:
 
     async def _must_see_all(self) -> bool:
         """Return whether everything must be listed before anything is fed."""
-        return self._packs.can_plan or bool(await self._packs.lost.found())
+        lost = self._packs.lost
+        return self._packs.can_plan or bool(await lost.found()) or bool(await lost.of_other_sources())
 
     @property
     def submitter(self) -> Submitter:

@@ -91,8 +91,29 @@ class FoundLists:
             found[tag] = self._list(tag, proof, members, leaves_out=leaves_out)
         return found
 
+    async def tags_in(self, lost: LostPack) -> list[str] | str:
+        """Return the tags of the members that the result of a pack names, or why they cannot be told.
+
+        Raises TransientError, AuthRefused, and Stopped.
+        """
+        read = await self._read(lost)
+        return read if isinstance(read, str) else sorted(read[0].numbers)
+
+    async def whole(self, lost: LostPack, members: Mapping[str, LostMember]) -> FoundList | str | None:
+        """Return the list of a pack if these, by their tags, are all of its members; else a sentence.
+
+        Raises as `of`.
+        """
+        proof = await self._prove(lost)
+        return proof if isinstance(proof, str) else self._list(lost.name.tag, proof, members, leaves_out=True)
+
     async def _prove(self, lost: LostPack) -> _Proof | str:
         """Return what the result of a pack's import proves, or a sentence if it proves nothing."""
+        read = await self._read(lost)
+        return read if isinstance(read, str) else await self._proof(lost.name.tag, *read)
+
+    async def _read(self, lost: LostPack) -> tuple[FoundRows, RemoteImport] | str:
+        """Return the rows of a pack's result, or a sentence if it has none that tell anything."""
         import_id = lost.remote.import_id
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
@@ -109,7 +130,7 @@ class FoundLists:
             return f"its result does not tell which files were in it: {error}"
         if rows is None:
             raise Stopped("the result of a lost pack was not read before the stop")
-        return await self._proof(lost.name.tag, rows, remote)
+        return rows, remote
 
     async def _proof(self, tag: str, rows: FoundRows, remote: RemoteImport) -> _Proof | str:
         route = self._route(tag, sorted(rows.numbers))

@@ -11,7 +11,7 @@ from runner.concurrency import handle_all
 from runner.config.run_spec import RunSpec
 from runner.errors import FileUnavailable, ItemRejected
 from runner.models import FILTERED_OUT, Item, ItemKind, ItemState
-from runner.packing.member import Member, read_member
+from runner.packing.member import MEMBER_BYTES_MAX, Member, read_member
 from runner.packing.rules import PackRules
 from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content
@@ -90,12 +90,16 @@ class LostMembers:
         found = await handle_all(look, listed.members, at_once=_READ_AT_ONCE)
         return [one for one in found if one is not None]
 
-    async def with_tags(self, tags: Collection[str]) -> dict[str, LostMember]:
-        """Return the queued files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError."""
+    async def with_tags(self, tags: Collection[str], *, passes_unclear: bool = False) -> dict[str, LostMember]:
+        """Return the queued files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError.
+
+        Files that are too large for a pack are not read. `passes_unclear` leaves out those that cannot be read.
+        """
         found: dict[str, LostMember] = {}
+        look = partial(self._tagged, tags=tags, passes_unclear=passes_unclear)
         after: tuple[int, str] | None = None
         while page := await self._ledger.page(self._batch_id, _S.QUEUED, after=after, limit=_PAGE):
-            for member in await handle_all(partial(self._tagged, tags=tags), page, at_once=_READ_AT_ONCE):
+            for member in await handle_all(look, page, at_once=_READ_AT_ONCE):
                 found |= {member.tag: member} if member is not None else {}
             after = (page[-1].rank, page[-1].source)
         return found
@@ -111,11 +115,16 @@ class LostMembers:
         left = self._ledger.items(self._batch_id, states={_S.REJECTED, _S.SKIPPED})
         return any([_may_be_sent_later(item) and item.error_code not in _NEVER_PACKED async for item in left])
 
-    async def _tagged(self, item: Item, *, tags: Collection[str]) -> LostMember | None:
+    async def _tagged(self, item: Item, *, tags: Collection[str], passes_unclear: bool) -> LostMember | None:
         route = self._routes.for_version(item.source, item.version)
-        if route is None or item.kind is not ItemKind.FILE:
+        if route is None or item.kind is not ItemKind.FILE or (item.size_bytes or 0) > MEMBER_BYTES_MAX:
             return None
-        tagged = await self._tag_now(item, route, own=item)
+        try:
+            tagged = await self._tag_now(item, route, own=item)
+        except MemberUnclear:
+            if passes_unclear:
+                return None
+            raise
         if tagged is None or tagged[0] not in tags:
             return None
         tag, prepared = tagged

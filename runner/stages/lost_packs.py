@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from runner.stages.found_lists import FoundLists
     from runner.stages.lost_members import LostMember, LostMembers
     from runner.stages.orphans import Orphans
+    from runner.stages.other_sources import OtherSources
     from runner.stages.pack_lists import PackList, PackLists
     from runner.stages.pack_making import PackMaker
     from runner.stages.transitions import Transitions
@@ -44,10 +45,11 @@ _WAITING = ImportStatus.AWAITING_UPLOAD
 
 @dataclass(frozen=True, slots=True)
 class LostPack:
-    """A pack by its name, and its import as the list of imports showed it."""
+    """A pack by its name, and its import as the list of imports showed it; `is_of_source`: of the run's source."""
 
     name: PackName
     remote: RemoteImport
+    is_of_source: bool = True
 
     @property
     def has_data(self) -> bool:
@@ -55,8 +57,9 @@ class LostPack:
 
     def refusal(self, why: str = "nobody knows which files were in it") -> ForeignImports:
         """Return what to say if its files cannot be told."""
+        source = "this source" if self.is_of_source else "another source"
         return ForeignImports(
-            f"import {self.remote.import_id} is a pack of {counted(self.name.file_count, 'file')} of this source that "
+            f"import {self.remote.import_id} is a pack of {counted(self.name.file_count, 'file')} of {source} that "
             f"is not in this ledger: {why}",
             hint="name the ledger that has it with --ledger; or look at the import in the dashboard, and if its rows "
             f"may be there twice, run again with --ignore-pack {self.name.tag}",
@@ -64,31 +67,51 @@ class LostPack:
 
 
 class LostPacks:
-    """Finds lost packs. `source` is as in `PackName`; packs with a tag in `ignored` are passed over."""
+    """Finds lost packs. `source` is as in `PackName`; packs with a tag in `ignored` are passed over.
 
-    def __init__(self, ledger: PackLedger, *, batch_id: str, source: str, ignored: Collection[str]) -> None:
+    Packs of other sources count only if their saved schema is one of `schemas`; None stands for all.
+    """
+
+    def __init__(
+        self,
+        ledger: PackLedger,
+        *,
+        batch_id: str,
+        source: str,
+        ignored: Collection[str],
+        schemas: Collection[str | None] | None = None,
+    ) -> None:
         self._ledger = ledger
         self._batch_id = batch_id
         self._source = source
         self._ignored = ignored
+        self._schemas = schemas
 
     async def found(self) -> dict[str, LostPack]:
         """Return, by its tag, each pack of this source without an owner that has data, or may get it.
 
         A pack that the ledger knows has imports without data that are not its own if answers to creates were lost.
         """
-        imports = await self._ledger.orphans_named(PackName.START)
-        owned = await self._ledger.owners(one.import_id for one in imports)
-        named = [(PackName.parse(one.original_filename), one) for one in imports if one.import_id not in owned]
-        lost = [LostPack(name, one) for name, one in named if name is not None and self._is_lost(name, one)]
+        lost = [one for one in await self._without_owner() if one.is_of_source]
         known = await self._ledger.look_up(self._batch_id, [one.name.tag for one in lost])
         known_tags = {*known, *await self._ledger.by_tag([one.name.tag for one in lost])}
         lost.sort(key=lambda one: (one.has_data, str(one.remote.created_at)))
         return {one.name.tag: one for one in lost if one.has_data or one.name.tag not in known_tags}
 
-    def _is_lost(self, name: PackName, remote: RemoteImport) -> bool:
-        is_of_source = name.source == self._source and name.tag not in self._ignored
-        return is_of_source and remote.status != ImportStatus.FAILED
+    async def of_other_sources(self) -> dict[str, LostPack]:
+        """Return, by its tag, each pack of another source without an owner that has data: files can be in both."""
+        lost = [one for one in await self._without_owner() if not one.is_of_source and one.has_data]
+        return {one.name.tag: one for one in lost if self._schemas is None or one.remote.schema_id in self._schemas}
+
+    async def _without_owner(self) -> list[LostPack]:
+        imports = await self._ledger.orphans_named(PackName.START)
+        owned = await self._ledger.owners(one.import_id for one in imports)
+        named = [(PackName.parse(one.original_filename), one) for one in imports if one.import_id not in owned]
+        return [
+            LostPack(name, one, is_of_source=name.source == self._source)
+            for name, one in named
+            if name is not None and name.tag not in self._ignored and one.status != ImportStatus.FAILED
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +144,7 @@ class PackAdopter:
         lists: PackLists,
         members: LostMembers,
         found: FoundLists,
+        others: OtherSources,
         maker: PackMaker,
         transitions: Transitions,
         orphans: Orphans,
@@ -135,6 +159,7 @@ class PackAdopter:
         self._lists = lists
         self._members = members
         self._found = found
+        self._others = others
         self._maker = maker
         self._transitions = transitions
         self._orphans = orphans
@@ -144,8 +169,8 @@ class PackAdopter:
         self._stop = stop
         self._emit = emit
 
-    async def adopt(self, lost: Mapping[str, LostPack]) -> Adoption:
-        """Adopt those packs whose files can be told.
+    async def adopt(self, lost: Mapping[str, LostPack], others: Mapping[str, LostPack]) -> Adoption:
+        """Adopt those packs whose files can be told; `others` are of other sources.
 
         An import that waits for its upload is given up if the pack cannot be built again as it was, once no upload to
         it can be on its way. With `--again`, everything is sent again, and nothing is adopted. Raises TransientError,
@@ -161,12 +186,14 @@ class PackAdopter:
             for one in later:
                 await self._settled(one, adoption, unlisted, gives_up=True)
         found = await self._found.of(unlisted) if unlisted else {}
-        for one in unlisted:
-            match found[one.name.tag]:
+        found |= await self._others.with_files_of_the_run(others.values())
+        for tag, ruling in found.items():
+            one = lost.get(tag) or others[tag]
+            match ruling:
                 case FoundList(listed, members):
                     await self._add(adoption, one, listed, members)
                 case str(why):
-                    adoption.unknown[one.name.tag] = one.refusal(why)
+                    adoption.unknown[tag] = one.refusal(why)
         if adoption.packs:
             self._emit(Notice(code="packing", message=adoption.sentence))
         return adoption

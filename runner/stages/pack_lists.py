@@ -27,6 +27,7 @@ _FORMAT = "1"
 _ABOUT = (
     "The files of a pack, which Bulkhead sends in one import, in their order: tag, number of rows, and name of each"
 )
+_ABOUT_FOUND = "The tags of the files of a pack that was sent from another source, as its result names them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class PackList:
 
 
 class PackLists:
-    """The lists in the folder of the results. Both methods raise what the sink raises."""
+    """The lists in the folder of the results. All methods raise what the sink raises."""
 
     def __init__(self, sink: Sink, *, endpoint: str) -> None:
         self._sink = sink
@@ -119,6 +120,25 @@ class PackLists:
         content = await self._sink.read(_name(tag))
         found = None if content is None else PackList.parse(content)
         return found if found is not None and (found.tag, found.endpoint) == (tag, self._endpoint) else None
+
+    async def keep_found(self, tag: str, members: Sequence[str]) -> None:
+        """Write which members, by their tags, the result of another source's pack has, so that it is read only once."""
+        parts = {"about": _ABOUT_FOUND, "format": _FORMAT, "endpoint": self._endpoint, "members": list(members)}
+        await self._sink.write(_name_of_found(tag), _once(json.dumps(parts, indent=1).encode() + b"\n"))
+
+    async def found(self, tag: str) -> list[str] | None:
+        """Return the tags that `keep_found` wrote; None if it did not."""
+        content = await self._sink.read(_name_of_found(tag))
+        try:
+            parts = json.loads(content or b"{}")
+            is_usable = (parts["format"], parts["endpoint"]) == (_FORMAT, self._endpoint)
+            return [str(member) for member in parts["members"]] if is_usable else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _name_of_found(tag: str) -> str:
+    return f"{FOLDER}/{tag}.found.json"
 
 
 def _name(tag: str) -> str:

@@ -12,6 +12,7 @@ from runner.stages.earlier import EarlierItems
 from runner.stages.found_lists import FoundLists
 from runner.stages.lost_members import LostMembers
 from runner.stages.lost_packs import LostPacks, PackAdopter
+from runner.stages.other_sources import OtherSources
 from runner.stages.pack_ends import PackEnds
 from runner.stages.pack_lists import PackLists
 from runner.stages.pack_making import PackMaker
@@ -85,8 +86,14 @@ class Packs:
 
     @cached_property
     def lost(self) -> LostPacks:
-        source, ignored = identity.short(self._batch.source_uri), self._setup.ignored
-        return LostPacks(self.ledger, batch_id=self.batch_id, source=source, ignored=ignored)
+        saved = {route.schema_id for route in self._context.routes.routes}
+        return LostPacks(
+            self.ledger,
+            batch_id=self.batch_id,
+            source=identity.short(self._batch.source_uri),
+            ignored=self._setup.ignored,
+            schemas=None if None in saved else saved,
+        )
 
     @cached_property
     def adopter(self) -> PackAdopter:
@@ -96,13 +103,14 @@ class Packs:
             api=context.api,
             lists=self._lists,
             members=self._lost_members,
-            found=FoundLists(
-                api=context.api,
-                fetch=stages.result_fetch,
+            found=self._found,
+            others=OtherSources(
+                self.ledger,
+                self._batch,
+                lists=self._lists,
+                found=self._found,
                 members=self._lost_members,
-                routes=context.routes,
-                rules=self._rules,
-                endpoint=context.endpoint,
+                emit=context.emit,
             ),
             maker=self.maker,
             transitions=stages.transitions,
@@ -112,6 +120,18 @@ class Packs:
             vendor_time=context.vendor_time,
             stop=context.stop,
             emit=context.emit,
+        )
+
+    @cached_property
+    def _found(self) -> FoundLists:
+        context = self._context
+        return FoundLists(
+            api=context.api,
+            fetch=self._stages.result_fetch,
+            members=self._lost_members,
+            routes=context.routes,
+            rules=self._rules,
+            endpoint=context.endpoint,
         )
 
     @cached_property

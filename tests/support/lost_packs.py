@@ -30,6 +30,7 @@ from runner.stages.found_lists import FoundLists
 from runner.stages.lost_members import LostMembers
 from runner.stages.lost_packs import Adoption, LostPacks, PackAdopter
 from runner.stages.orphans import Orphans
+from runner.stages.other_sources import OtherSources
 from runner.stages.pack_lists import PackLists
 from runner.stages.pack_making import PackMaker
 from runner.stages.pack_recipe import PackRecipe
@@ -104,14 +105,16 @@ class LostPackBench:
     def _tag(self, name: str) -> str:
         return identity.tag(name, content_of(name), ROUTE.binding, endpoint="e")
 
-    async def sent(self, *, status: str = "SUCCESSFUL", with_list: bool = True) -> str:
-        """Let the lost ledger have sent the pack; return its import's id."""
+    async def sent(
+        self, *, status: str = "SUCCESSFUL", with_list: bool = True, source_uri: str = BATCH.source_uri
+    ) -> str:
+        """Let the lost ledger have sent the pack, which is of a source; return its import's id."""
         pack = Item(batch_id="lost.packs", source=self.tag, kind=ItemKind.PACK, version=RECIPE.text)
         by_tag = sorted(self._names, key=self.tags.__getitem__)
         members = [Item(batch_id="lost", source=name, tag=self.tags[name], pack_rows=2) for name in by_tag]
         if with_list:
             await self.lists.keep(pack, members, fingerprint="sha256:1")
-        name = str(PackName(len(members), self.tag, identity.short(BATCH.source_uri)))
+        name = str(PackName(len(members), self.tag, identity.short(source_uri)))
         remote = self.vendor.add(CreateRequest(original_filename=name), status=status)
         self.vendor.result = self.result_of(self.tags.values())
         await self.ledger.start_batch(BATCH)
@@ -140,14 +143,15 @@ class LostPackBench:
             absence=Absence(api=vendor, transitions=transitions),
         )  # fmt: skip
         found = FoundLists(api=vendor, fetch=fetch, members=members, routes=routes, rules=rules, endpoint="e")
+        others = OtherSources(ledger, BATCH, lists=self.lists, found=found, members=members, emit=self._take)
         adopter = PackAdopter(
             ledger=ledger, api=vendor, lists=self.lists, members=members, found=found, transitions=transitions,
-            orphans=orphans,
+            orphans=orphans, others=others,
             maker=PackMaker(ledger, transitions, BATCH, endpoint="e", again=False, clock=clock),
             routes=routes, options=self.options, vendor_time=vendor_time, stop=stop, emit=self._take,
         )  # fmt: skip
         lost = LostPacks(ledger, batch_id=batch_of_packs("b"), source=identity.short("inbox"), ignored=())
-        return await adopter.adopt(await lost.found())
+        return await adopter.adopt(await lost.found(), await lost.of_other_sources())
 
     def _take(self, event: Event) -> None:
         self.said += [event.message] if isinstance(event, Notice) else []

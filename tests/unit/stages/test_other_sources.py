@@ -1,0 +1,82 @@
+"""Packs of other sources whose ledger is lost: they may have files of this run, whatever they were sent from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.errors import ItemRejected
+from runner.models import ItemState as S
+from runner.stages.lost_packs import Adoption
+from tests.support.lost_packs import LostPackBench, content_of
+
+pytestmark = pytest.mark.virtual_time
+
+
+@pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
+async def test_a_pack_of_another_source_is_adopted_if_all_of_its_files_are_in_the_run(
+    tmp_path: Path, with_list: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(with_list=with_list, source_uri="list")
+    (pack,) = (await bench.adopt()).packs
+    assert (pack.import_id, pack.source) == (import_id, bench.tag)
+    assert set((await bench.states()).values()) == {S.PACKED}
+    assert bench.said == ["2 files came with 1 pack of a lost ledger, and are not sent again"]
+
+
+@pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
+@pytest.mark.parametrize("now", [content_of("another"), ItemRejected("unreadable", "permission denied")])
+async def test_nothing_is_sent_if_the_run_has_only_some_of_its_files(
+    tmp_path: Path, with_list: bool, now: str | Exception
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(with_list=with_list, source_uri="list")
+    bench.files.contents["2.csv"] = now
+    adoption = await bench.adopt()
+    assert adoption.packs == []
+    said = str(adoption.unknown[bench.tag])
+    assert "is a pack of 2 files of another source that is not in this ledger: 1 file of this run came with it" in said
+    assert "(1.csv)" in said
+    assert "run once with the source that it was sent from" in said
+    assert f"--ignore-pack {bench.tag}" in (adoption.unknown[bench.tag].hint or "")
+
+
+@pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
+async def test_a_pack_that_has_no_file_of_the_run_says_nothing(tmp_path: Path, with_list: bool) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(with_list=with_list, source_uri="list")
+    bench.files.contents = {"1.csv": content_of("a"), "2.csv": ItemRejected("unreadable", "permission denied")}
+    assert await bench.adopt() == Adoption()
+    assert bench.said == []
+
+
+async def test_a_result_of_another_source_is_read_only_once(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(with_list=False, source_uri="list")
+    bench.files.contents = {}
+    await bench.adopt()
+    bench.vendor.result = b"no result any more"
+    assert await bench.adopt() == Adoption()
+    assert bench.said == []
+
+
+@pytest.mark.parametrize("source_uri", ["inbox", "inbox/a", "file:///data", "file:///data/b"])
+async def test_nothing_is_sent_while_nobody_knows_the_files_of_a_directory_that_has_one(
+    tmp_path: Path, source_uri: str
+) -> None:
+    bench = LostPackBench(tmp_path, "a/1.csv", "/data/b/2.csv")
+    await bench.sent(status="RUNNING", with_list=False, source_uri=source_uri)
+    adoption = await bench.adopt()
+    assert "only its result tells which files were in it; it is RUNNING now" in str(adoption.unknown[bench.tag])
+
+
+async def test_a_pack_at_work_of_a_source_that_is_no_directory_of_the_files_is_named_and_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="RUNNING", with_list=False, source_uri="file:///elsewhere")
+    assert await bench.adopt() == Adoption()
+    assert len(bench.said) == 1
+    assert f"passed over: import {import_id} is a pack of 2 files of another source" in bench.said[0]
