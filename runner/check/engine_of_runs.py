@@ -45,7 +45,7 @@ class EngineOfRuns:
     def packing(self, spec: RunSpec) -> PackingSetup:
         """Return how a run packs its files. Raises ConfigError."""
         if not spec.packs:
-            return PackingSetup(ignored=frozenset(spec.ignored_packs))
+            return PackingSetup(ignored=frozenset(spec.ignored_packs), is_off=spec.pack_is_off)
         if self._resources.ledger_is_shared:
             raise ConfigError("packing needs a ledger that is a file", hint="set --ledger FILE, or give --pack off")
         if not self._resources.settings.filename_tag:

@@ -29,6 +29,7 @@ def packing_setup(resources: Resources, spec: RunSpec, engine: Engine) -> Packin
     return PackingSetup(
         ignored=frozenset(spec.ignored_packs),
         members_of=spec.pack_limit,
+        is_off=spec.pack_is_off,
         predict=predictions.of,
         in_engine=predictions.in_engine,
     )

@@ -47,6 +47,10 @@ class RunSpec:
             return self.pack or 0
         return route.pack
 
+    def pack_is_off(self, route: Route) -> bool:
+        """Return whether the files of a route are not packed because somebody said so, not by default."""
+        return 0 in (self.pack, route.pack)
+
     def to_json(self) -> str:
         raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
         raw |= {"retry_failed": True} if self.retry_failed else {}

@@ -9,13 +9,13 @@ from runner.errors import ConfigError
 from runner.events import Notice
 from runner.formatting import counted
 from runner.local.redrive import retry_refused
-from runner.models import FILTERED_OUT, Item, ItemKind, ItemState
+from runner.models import FILTERED_OUT, Item, ItemKind, ItemState, batch_of_packs
 from runner.stages.transitions import ItemOvertaken, Transitions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from runner.ledger.protocol import ItemStore
+    from runner.ledger.protocol import ItemStore, Ledger
     from runner.models import Batch
     from runner.protocols import Source
     from runner.stages.context import RunContext
@@ -54,25 +54,34 @@ async def take_over(batch: Batch, spec: RunSpec, context: RunContext) -> None:
     transitions = Transitions(ledger, clock=context.clock, emit=context.emit, by_state=by_state)
     if spec.retry_failed:
         await retry_refused(ledger, batch.batch_id, transitions=transitions)
-    context.emit(_continuing_notice(batch, transitions.by_state))
+    in_packs = await _unsent_in_packs(batch.batch_id, ledger) if by_state.get(_S.PACKED) else 0
+    context.emit(_continuing_notice(batch, transitions.by_state, in_packs=in_packs))
     selection = Selection(batch.batch_id, ledger=ledger, source=context.source, transitions=transitions)
     if not await selection.apply(context.stop):
         return
     if selection.left_out:
-        context.emit(_left_out_notice(selection.left_out))
+        context.emit(left_out_notice(selection.left_out))
     await ledger.update_batch(batch.batch_id, config=spec.to_json())
 
 
-def _continuing_notice(batch: Batch, by_state: Mapping[ItemState, int]) -> Notice:
+async def _unsent_in_packs(batch_id: str, ledger: Ledger) -> int:
+    """Return how many items of a batch are in packs for which no create is recorded."""
+    packs = ledger.items(batch_of_packs(batch_id), states={_S.QUEUED, _S.CREATING})
+    unsent = {pack.source async for pack in packs}
+    return sum([item.pack in unsent async for item in ledger.items(batch_id, states={_S.PACKED})])
+
+
+def _continuing_notice(batch: Batch, by_state: Mapping[ItemState, int], *, in_packs: int) -> Notice:
     """Return what a run says first if it continues a batch."""
-    queued = counted(by_state.get(_S.QUEUED, 0), "item")
+    queued = counted(by_state.get(_S.QUEUED, 0) + in_packs, "item")
+    packed = f", {in_packs:,} of them in packs" if in_packs else ""
     return Notice(
         code="continuing_batch",
-        message=f"continuing batch {batch.batch_id} of {batch.started_at.astimezone():%H:%M}, {queued} queued",
+        message=f"continuing batch {batch.batch_id} of {batch.started_at.astimezone():%H:%M}, {queued} queued{packed}",
     )
 
 
-def _left_out_notice(count: int) -> Notice:
+def left_out_notice(count: int) -> Notice:
     """Return what a run says about items that its filters leave out."""
     what = f"{counted(count, 'item')} of it {'is' if count == 1 else 'are'} left out"
     return Notice(
@@ -81,7 +90,10 @@ def _left_out_notice(count: int) -> Notice:
 
 
 class Selection:
-    """Applies the filters of a run to the items of the batch that it continues: to those that were not created yet."""
+    """Applies the filters of a run to the items of the batch that it continues: to those that were not created yet.
+
+    Items in packs are left to `runner.local.packing`, which first learns whether a pack was sent.
+    """
 
     def __init__(self, batch_id: str, *, ledger: ItemStore, source: Source, transitions: Transitions) -> None:
         self._batch_id = batch_id
@@ -115,7 +127,7 @@ class Selection:
             takes = taken.get(item.source)
             try:
                 if takes is False and item.state is not _S.SKIPPED:
-                    await self._leave_out(item)
+                    await self.leave_out(item)
                 elif takes is True and item.state is _S.SKIPPED:
                     await self._transitions.advance(
                         item,
@@ -128,7 +140,13 @@ class Selection:
             except ItemOvertaken:
                 continue
 
-    async def _leave_out(self, item: Item) -> None:
+    async def left_out_of(self, items: Sequence[Item]) -> set[str]:
+        """Return the sources of those items that the filters leave out."""
+        taken = await self._source.selection([item.source for item in items])
+        return {source for source, takes in taken.items() if not takes}
+
+    async def leave_out(self, item: Item) -> None:
+        """Skip an item that was not created yet. Raises ItemOvertaken."""
         if item.state is _S.CREATING:
             item = await self._transitions.advance(item, _S.QUEUED, reason="the answer to its create was not recorded")
         await self._transitions.advance(

@@ -6,7 +6,7 @@ A pack takes the same way as an item: submit, track, collect. Its members are `p
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from runner.errors import (
@@ -21,6 +21,7 @@ from runner.errors import (
 )
 from runner.events import Notice, PacksChanged
 from runner.formatting import counted
+from runner.local.continuing import Selection, left_out_notice
 from runner.local.feeder import unfinished
 from runner.models import ItemState
 from runner.stages.pack_recipe import PackRecipe
@@ -287,12 +288,40 @@ class Packing:
             return
         async for pack in unfinished(self._ledger, of_packs, transitions=self._transitions):
             await self._continue(pack)
+        await self._release_unsent()
         async for pack in self._ledger.items(of_packs, states={_S.QUEUED, _S.NEEDS_REVIEW}):
             await self._continue(pack)
         packed = {item.pack async for item in self._ledger.items(self._batch.batch_id, states={_S.PACKED})}
         for source, pack in (await self._ledger.look_up(of_packs, sorted(filter(None, packed)))).items():
             if source not in self._inflight:
                 await self._continue(pack)
+
+    async def _release_unsent(self) -> None:
+        """Queue the files of packs that were not sent, and that this run would not make.
+
+        That is because its filters leave out some of the files, or because packing of their route is off now.
+        """
+        queued = [pack async for pack in self._ledger.items(self._packs.batch_id, states={_S.QUEUED})]
+        unsent = [pack for pack in queued if pack.source not in self._lost and pack.source not in self._inflight]
+        if not unsent:
+            return
+        batch_id, files = self._batch.batch_id, self._packs.files
+        selection = Selection(batch_id, ledger=self._ledger, source=files, transitions=self._transitions)
+        released: Counter[str] = Counter()
+        for pack in unsent:
+            members = await self._ledger.members(batch_id, pack.source)
+            left_out = await selection.left_out_of([member for member in members if member.state is _S.PACKED])
+            if left_out or self._packs.is_off(pack):
+                why = "the filters leave out files of it" if left_out else "packing is off"
+                released[why] += 1
+                await self._packs.ends.release(pack, f"its pack was not sent: {why}")
+            for member in (await self._ledger.look_up(batch_id, sorted(left_out))).values():
+                await selection.leave_out(member)
+        for why, count in released.items():
+            packs = f"{counted(count, 'pack')} of an earlier run {'is' if count == 1 else 'are'}"
+            self._emit(Notice(code="packing", message=f"{packs} not sent: {why}"))
+        if selection.left_out:
+            self._emit(left_out_notice(selection.left_out))
 
     async def _continue(self, pack: Item) -> None:
         if pack.source not in self._inflight:

@@ -45,6 +45,8 @@ class PackingSetup:
     limits: PackLimits = field(default_factory=PackLimits)
     members_of: Callable[[Route], int] | None = None
     """Returns how many files of a route a pack has at most, 0 for none; without it, `limits` say so."""
+    is_off: Callable[[Route], bool] = lambda _: False
+    """Returns whether a person has said that files of a route are not packed: packs that were not sent are given up."""
     predict: Callable[[str], Awaitable[PredictImport]] | None = None
     in_engine: InEngine = field(default_factory=lambda: _here)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runner.ledger.protocol import PackLedger
     from runner.models import Batch, Item
     from runner.packing.planner import PlannedPack
+    from runner.protocols import Source
     from runner.stages.context import RunContext
     from runner.stages.factory import Stages
     from runner.stages.pack_planning import PackPlan
@@ -53,6 +54,16 @@ class Packs:
     def can_plan(self) -> bool:
         """Return whether new packs are made."""
         return self._setup.predict is not None and self._context.options.filename_tag
+
+    @property
+    def files(self) -> Source:
+        """Return the source of the members."""
+        return self._context.source
+
+    def is_off(self, pack: Item) -> bool:
+        """Return whether a person has said that files of a pack's route are not packed."""
+        route = PackRecipe.of(pack).member_route(self._context.routes)
+        return route is not None and self._setup.is_off(route)
 
     @cached_property
     def maker(self) -> PackMaker:

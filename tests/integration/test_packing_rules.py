@@ -6,6 +6,9 @@ The engine that predicts says of every file that it succeeds, so that packs meet
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
@@ -22,7 +25,7 @@ from runner.config.settings import Settings
 from runner.config.units import Rate
 from runner.dromo.client import HeadlessClient
 from runner.errors import AuthRefused, BulkheadError, RequestInvalid
-from runner.events import Event, ItemMoved, PacksChanged
+from runner.events import Event, ItemMoved, Notice, PacksChanged
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import Item, ItemState
 from runner.stop import StopReason
@@ -105,8 +108,9 @@ class Night:
         return Routes([replace(route, settings={"invalidDataBehavior": behavior})])
 
     def spec(self, **changes: Any) -> RunSpec:
-        given = {"routes": self.routes("BLOCK_SUBMIT"), "pack": 1000, **changes}
-        return RunSpec(source=source_spec(str(self.inbox)), out=str(self.home / "out"), **given)
+        source = source_spec(str(self.inbox))
+        given = {"source": source, "routes": self.routes("BLOCK_SUBMIT"), "pack": 1000, **changes}
+        return RunSpec(out=str(self.home / "out"), **given)
 
     async def named(self, state: ItemState) -> list[str]:
         return sorted(source for source, item in (await self.items()).items() if item.state is state)
@@ -187,6 +191,76 @@ async def test_a_stop_before_a_pack_is_sent_keeps_it_and_the_next_run_sends_it(n
     outcome = await night.run(pack=None)
     assert outcome.exit_code == ExitCode.OK
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(12))
+
+
+async def stop_with_a_pack_that_is_not_sent(night: Night, files: int) -> None:
+    inbox_of(night, files)
+    hour_ago = time.time() - 3600
+    for number in range(2, files):
+        os.utime(night.inbox / f"{number:02}.csv", (hour_ago, hour_ago))
+    night.stop_when = lambda event: isinstance(event, ItemMoved) and event.new is S.PACKED
+    await night.run()
+    night.stop_when = None
+    night.events.clear()
+    assert await night.named(S.PACKED)
+
+
+@pytest.mark.parametrize(
+    "filters", [{"exclude": ("00.csv", "01.csv")}, {"include": ("0[2-4].csv",)}, {"min_age_s": 1800.0}]
+)
+@pytest.mark.parametrize("pack", [1000, None])
+async def test_files_that_a_later_run_leaves_out_do_not_go_out_with_the_pack_that_an_earlier_run_made_of_them(
+    night: Night, filters: dict[str, Any], pack: int | None
+) -> None:
+    await stop_with_a_pack_that_is_not_sent(night, 5)
+    outcome = await night.run(source=source_spec(str(night.inbox), **filters), pack=pack)
+    assert outcome.by_state == {S.COLLECTED: 3, S.SKIPPED: 2}
+    items = await night.items()
+    assert {items[name].error_code for name in ("00.csv", "01.csv")} == {"filtered_out"}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(2, 5))
+    said = [event.message for event in night.events if isinstance(event, Notice)]
+    assert said[0].endswith("5 items queued, 5 of them in packs")
+    assert said[1] == "1 pack of an earlier run is not sent: the filters leave out files of it"
+    assert said[2].startswith("2 items of it are left out")
+    await night.run()
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+async def test_a_pack_without_a_file_that_the_filters_leave_out_is_sent_as_it_is(night: Night) -> None:
+    await stop_with_a_pack_that_is_not_sent(night, 5)
+    night.add("other.csv")
+    await night.run(source=source_spec(str(night.inbox), exclude=("other.csv",)))
+    assert {item.pack_rows for item in (await night.items()).values()} == {1}
+
+
+async def test_an_explicit_pack_off_sends_the_files_of_packs_that_were_not_sent_alone(night: Night) -> None:
+    await stop_with_a_pack_that_is_not_sent(night, 5)
+    await night.run(pack=0)
+    items = (await night.items()).values()
+    assert {(item.state, item.import_id is None, item.is_in_pack) for item in items} == {(S.COLLECTED, False, False)}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+async def test_a_route_that_says_off_now_sends_the_files_of_its_packs_alone(night: Night) -> None:
+    await stop_with_a_pack_that_is_not_sent(night, 5)
+    (route,) = night.routes("BLOCK_SUBMIT").routes
+    await night.run(routes=Routes([replace(route, pack=0)]))
+    assert not any(item.is_in_pack for item in (await night.items()).values())
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+async def test_a_pack_that_another_copy_of_the_ledger_has_sent_keeps_its_files_with_pack_off(night: Night) -> None:
+    await stop_with_a_pack_that_is_not_sent(night, 5)
+    for path in night.home.glob("ledger.db*"):
+        shutil.copy(path, night.home / f"copy-of-{path.name}")
+    await night.run()
+    for path in night.home.glob("ledger.db*"):
+        path.unlink()
+    for path in night.home.glob("copy-of-*"):
+        path.rename(night.home / path.name.removeprefix("copy-of-"))
+    outcome = await night.run(pack=0)
+    assert outcome.by_state == {S.COLLECTED: 5}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
 
 
 async def test_track_collects_a_pack_that_was_at_work_when_its_run_stopped(night: Night) -> None:
