@@ -222,6 +222,52 @@ async def test_after_an_update_files_of_the_last_two_weeks_are_looked_up(bench: 
     assert await swept_files(bench) == ["orders/only-a-message.csv"]
 
 
+def moved(bench: Bench, inbox: str) -> None:
+    """Let the files come from another bucket, or from below a prefix of it, from now on."""
+    deployment = bench.deployment
+    bench.deployment = replace(deployment, inbox=inbox, landing=replace(deployment.landing, root=f"{inbox}/"))
+
+
+async def test_after_an_update_that_sets_another_inbox_too_its_older_files_are_left_alone(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.REGISTER, bench.drop("orders/a.csv"))
+    bench.drop("orders/from-before.csv")
+    await asyncio.sleep(2 * HOUR_S)
+    moved(bench, "s3://acme-incoming")
+    assert await hourly(bench, 2) == [[], []]
+
+
+async def test_files_that_were_in_a_bucket_before_it_became_the_inbox_are_left_alone(bench: Bench) -> None:
+    await begun(bench)
+    await bench.do(Queue.REGISTER, bench.drop("orders/a.csv"))
+    await hourly(bench, 2)
+    bench.drop("orders/from-before.csv")
+    await asyncio.sleep(HOUR_S)
+    moved(bench, "s3://acme-incoming")
+    assert await swept_files(bench) == []
+    bench.drop("orders/new.csv")
+    assert await hourly(bench, 2) == [["orders/new.csv"]] * 2
+
+
+async def test_files_that_arrived_while_another_bucket_was_the_inbox_are_left_alone(bench: Bench) -> None:
+    await begun(bench)
+    moved(bench, "s3://acme-incoming")
+    await swept_files(bench)
+    await hourly(bench, 2)
+    bench.drop("orders/meanwhile.csv")
+    await hourly(bench, 1)
+    moved(bench, "s3://inbox")
+    assert await hourly(bench, 3) == [[], [], []]
+
+
+async def test_files_that_were_below_a_prefix_before_it_was_set_are_left_alone(bench: Bench) -> None:
+    await begun(bench)
+    bench.drop("orders/a.csv")
+    moved(bench, "s3://inbox/orders")
+    await asyncio.sleep(HOUR_S)
+    assert await swept_files(bench) == []
+
+
 async def test_a_message_of_a_sweep_that_is_over_does_nothing(bench: Bench) -> None:
     await begun(bench)
     found = await how_far(bench)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.handlers.configure import config_in_force
 from runner.cloud.leases import send_once
-from runner.cloud.lifecycle import rolling_id
+from runner.cloud.lifecycle import is_rolling, rolling_id
 from runner.cloud.messages import SweepPage
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.sources import ObjectVersion, versioned_source
@@ -50,6 +50,7 @@ LOOKED_FOR_HOURLY = timedelta(days=1)
 FEW_MESSAGES = 1000
 """With more messages in the queue, those of missing files are probably among them, and are not sent once more."""
 
+_ANY_INBOX = "sweep of any inbox"
 _SWEEP = "sweep"
 _LEASE_S = 3600.0
 
@@ -63,15 +64,22 @@ class Swept:
 
 
 async def swept(ledger: CloudLedger, root: str) -> Swept | None:
-    """Return how far the files below an `s3://` url were swept, None if never. Raises LedgerError, TransientError."""
-    to = await ledger.reconciled_to(_to(root))
-    return Swept(to=to, at=await ledger.reconciled_to(_at(root)) or to) if to is not None else None
+    """Return how far the files below an `s3://` url were swept; None if never, or if another inbox was swept since.
+
+    Raises LedgerError, TransientError.
+    """
+    to, last = await ledger.reconciled_to(_to(root)), await ledger.reconciled_to(_ANY_INBOX)
+    if to is None:
+        return None
+    at = await ledger.reconciled_to(_at(root)) or to
+    return Swept(to=to, at=at) if last is None or at >= last else None
 
 
 async def record_sweep(ledger: CloudLedger, root: str, now: Swept) -> None:
     """Record how far the files below an `s3://` url were swept. Raises LedgerError, TransientError."""
     await ledger.set_reconciled(_to(root), now.to)
     await ledger.set_reconciled(_at(root), now.at)
+    await ledger.set_reconciled(_ANY_INBOX, now.at)
 
 
 def _to(root: str) -> str:
@@ -85,19 +93,35 @@ def _at(root: str) -> str:
 async def start_sweep(deployment: Deployment, batches: Sequence[Batch]) -> None:
     """Enqueue the first page of a sweep if it is time for one. Raises LedgerError, TransientError.
 
-    The first sweep begins with files that arrived a moment before, because a new bucket loses its first events. If
-    `batches` has old ones, the stack was updated from a version without sweeps, and older files may have no item.
+    The first sweep of an inbox begins with files that arrived a moment before, because a new bucket loses its first
+    events. What `batches` tell of an update from a version without sweeps, see `_is_updated`.
     """
     now, root = deployment.clock.now(), deployment.landing.root
     found = await swept(deployment.ledger, root)
     if found is None:
-        is_updated = any(now - batch.started_at >= SWEEP_EVERY for batch in batches)
+        last = await deployment.ledger.reconciled_to(_ANY_INBOX)
+        is_updated = last is None and _is_updated(deployment, batches, now)
         begin = now - (LONGEST_WAIT_BEFORE if is_updated else LATE_OBJECTS)
-        found = Swept(to=begin, at=begin)
+        found = Swept(to=begin, at=max(begin, last or begin))
         await record_sweep(deployment.ledger, root, found)
     is_due = now - found.at >= SWEEP_EVERY
     if is_due and await deployment.leases.seen(_SWEEP, _SWEEP) is None:
         await deployment.queues.send(Queue.LIST, [SweepPage(at=now)])
+
+
+def _is_updated(deployment: Deployment, batches: Sequence[Batch], now: datetime) -> bool:
+    """Return whether version 0.1.0 took files of this inbox: it had no sweeps, and older files may have no item.
+
+    Its batches of files that arrived name the bucket as their source.
+    """
+    return any(
+        is_rolling(batch.batch_id) and now - batch.started_at >= SWEEP_EVERY and _is_of(batch, deployment.inbox)
+        for batch in batches
+    )
+
+
+def _is_of(batch: Batch, inbox: str) -> bool:
+    return batch.source_uri.removesuffix("/") == inbox.removesuffix("/")
 
 
 async def sweep_page(
