@@ -46,24 +46,30 @@ class _Predictions:
         self._bound: dict[str, BoundRoute] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="packing")
 
-    async def of(self, binding: str) -> PredictImport:
-        """Return what predicts imports of the route with a binding. Raises TransientError, AuthRefused."""
+    async def of(self, binding: str) -> PredictImport | None:
+        """Return what predicts imports of the route with a binding; None without such a route, or without its schema.
+
+        Raises TransientError, AuthRefused.
+        """
         async with self._reading:
             if self._bound is None:
                 saved = schemas_of_the_vendor(self._resources)
                 bound = await bind_routes(self._spec.routes, self._engine, saved)
                 self._bound = {one.route.binding: one for one in bound}
-        return partial(_predicted, run=self._engine.run, bound=self._bound[binding])
+        own = self._bound.get(binding)
+        if own is None or own.schema is None:
+            return None
+        return partial(_predicted, run=self._engine.run, schema=own.schema, user=own.route.user)
 
     async def in_engine(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _predicted(raw: bytes, /, *, filename: str, run: RunImport, bound: BoundRoute) -> PredictedImport:
-    """Import one file without sending it; a route without a usable schema imports nothing."""
-    if bound.schema is None:
-        return PredictedImport(status="FAILED", content=b"[]", metadata={})
+def _predicted(
+    raw: bytes, /, *, filename: str, run: RunImport, schema: Mapping[str, Any], user: Mapping[str, Any] | None
+) -> PredictedImport:
+    """Import one file without sending it."""
     result = io.BytesIO()
-    outcome = run(raw, schema=bound.schema, filename=filename, user=bound.route.user, result=result)
+    outcome = run(raw, schema=schema, filename=filename, user=user, result=result)
     metadata: Mapping[str, Any] = outcome.metadata
     return PredictedImport(status=outcome.status, content=result.getvalue(), metadata=metadata)

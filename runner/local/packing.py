@@ -25,7 +25,6 @@ from runner.local.continuing import Selection, left_out_notice
 from runner.local.feeder import unfinished
 from runner.models import ItemState
 from runner.stages.pack_recipe import PackRecipe
-from runner.stages.pack_results import PACK_DIFFERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -245,7 +244,7 @@ class Packing:
         elif pack.state is _S.SUCCEEDED:
             self._inflight.release(pack.source)
             return
-        self._ended(pack, is_proof=pack.state is _S.COLLECTED and pack.error_code != PACK_DIFFERS)
+        self._ended(pack, is_proof=pack.state is _S.COLLECTED and pack.error_code is None)
 
     def _refuse_lost(self, pack: Item) -> None:
         """Raise ForeignImports if a pack without an import has the tag of one that a ledger which is lost has sent."""

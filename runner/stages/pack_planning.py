@@ -98,7 +98,7 @@ class PackPlanner:
         self._orphans = orphans
         self._gate = gate
         self._endpoint = endpoint
-        self._predict: dict[str, PredictImport] = {}
+        self._predict: dict[str, PredictImport | None] = {}
 
     async def plan(self, pages: AsyncIterator[Sequence[Item]], *, proven: Collection[str] = ()) -> PackPlan:
         """Return the plan for queued items; `proven` are the bindings that need no canary.
@@ -184,7 +184,7 @@ class PackPlanner:
     async def _rules_of(self, route: Route) -> PackRules | Refusal:
         return Refusal("route_off") if self._members_of(route) == 0 else await self._rules.of(route)
 
-    async def _predict_of(self, binding: str) -> PredictImport:
+    async def _predict_of(self, binding: str) -> PredictImport | None:
         if binding not in self._predict:
             assert self._setup.predict is not None, "packs are planned only if something predicts imports"
             self._predict[binding] = await self._setup.predict(binding)
@@ -196,12 +196,12 @@ def _is_new_file(item: Item) -> bool:
     return item.kind is ItemKind.FILE and item.revision == 0
 
 
-def _judged(raw: bytes, rules: PackRules, predict: PredictImport, source: str) -> Member | Refusal:
+def _judged(raw: bytes, rules: PackRules, predict: PredictImport | None, source: str) -> Member | Refusal:
     """Read a file, and refuse it unless its own import is predicted to succeed."""
     member = read_member(raw, rules)
     if isinstance(member, Refusal):
         return member
-    status = predict(raw, filename=identity.tagged_filename(source, None)).status
+    status = predict(raw, filename=identity.tagged_filename(source, None)).status if predict is not None else "FAILED"
     if status == SUCCESSFUL:
         return member
     return Refusal("predicted_review" if status == _REVIEW else "predicted_failure")

@@ -10,34 +10,25 @@ from typing import TYPE_CHECKING
 from runner.concurrency import handle_all
 from runner.dromo.row_metadata import rows_of
 from runner.errors import ResultTooLarge
-from runner.events import Notice
 from runner.ledger.protocol import Move
 from runner.masking import FORMS
 from runner.models import RESULT_TOO_LARGE, Item, ItemState, batch_of_members
-from runner.packing.canary import differences
 from runner.packing.split import PackResult, PackSplitter
-from runner.sources.recoded_body import in_utf8
 from runner.stages.collect import Unusable, changes_of
 from runner.stages.pack_recipe import PackRecipe
-from runner.stages.pack_source import whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from runner.config.routes import Routes
-    from runner.events import EventHook
     from runner.ledger.protocol import PackLedger
     from runner.models import ItemChanges
     from runner.packing.split import MemberResult
-    from runner.protocols import ImportsApi, InputReader, SavedResult, Sink
+    from runner.protocols import ImportsApi, SavedResult, Sink
     from runner.stages.collect import ResultFetch
-    from runner.stages.packing_setup import PackingSetup
+    from runner.stages.pack_comparison import CanaryComparison, Comparison
     from runner.stages.result_places import ResultPlaces
     from runner.stages.row_accounts import RowAccounts
     from runner.stages.transitions import Transitions
-
-PACK_DIFFERS = "pack_differs"
-"""Error code of a pack whose rows are all accounted for, but not as the import of each file alone is predicted."""
 
 _SAVED_AT_ONCE = 16
 _S = ItemState
@@ -62,31 +53,25 @@ class PackCollector:
         api: ImportsApi,
         fetch: ResultFetch,
         sink: Sink,
-        files: InputReader,
-        routes: Routes,
-        setup: PackingSetup,
+        comparison: CanaryComparison,
         transitions: Transitions,
         row_accounts: RowAccounts,
         places: ResultPlaces | None,
-        emit: EventHook,
     ) -> None:
         self._ledger = ledger
         self._api = api
         self._fetch = fetch
         self._sink = sink
-        self._files = files
-        self._routes = routes
-        self._setup = setup
+        self._comparison = comparison
         self._transitions = transitions
         self._row_accounts = row_accounts
         self._places = places
-        self._emit = emit
 
     async def collect(self, pack: Item) -> Item:
         """Return a pack `collected` with all its members, `failed`, or unchanged if a stop comes first.
 
-        A pack whose canary differs from what is predicted is collected with the error code `pack_differs`. Members of a
-        pack that failed are still `packed`. Raises as `Collector.collect`, and StaleItem.
+        A canary that differs from what is predicted, or cannot be compared with it, is collected with the error code
+        that says so. Members of a pack that failed are still `packed`. Raises as `Collector.collect`, and StaleItem.
         """
         members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)
         try:
@@ -100,8 +85,7 @@ class PackCollector:
         waiting = {member.tag: member for member in members if member.state is _S.PACKED}
         pairs = [(waiting[each.tag], each) for each in result.members if each.tag in waiting]
         saved = await handle_all(partial(self._save, pack), pairs, at_once=_SAVED_AT_ONCE)
-        difference = await self._difference(pack, members, result)
-        return await self._record(pack, saved, difference)
+        return await self._record(pack, saved, await self._comparison.of(pack, members, result))
 
     async def _split(self, pack: Item, members: Sequence[Item], chunks: AsyncIterator[bytes]) -> PackResult:
         recipe = PackRecipe.of(pack)
@@ -123,15 +107,14 @@ class PackCollector:
         saved = await self._sink.save_result(member.source, _once(result.content), place)
         return _Saved(member if place is None else place.item, result, saved)
 
-    async def _record(self, pack: Item, saved: Sequence[_Saved], difference: str) -> Item:
+    async def _record(self, pack: Item, saved: Sequence[_Saved], found: Comparison) -> Item:
         """Move the pack and its members in one transaction; they are collected together, or none is."""
         ends = [self._end_of(pack, each) for each in saved]
-        code = PACK_DIFFERS if difference else None
         end = Move(
             item=pack,
             state=_S.COLLECTED,
             reason="results saved",
-            changes={"error_code": code, "error_message": difference or None},
+            changes={"error_code": found.code, "error_message": found.sentence},
         )
         collected, *_ = await self._transitions.advance_all([end, *ends])
         return collected
@@ -144,27 +127,6 @@ class PackCollector:
         changes |= of_pack(pack)
         reason = f"result saved from pack {pack.source}{account.phrase}"
         return Move(item=each.member, state=_S.COLLECTED, reason=reason, changes=changes)
-
-    async def _difference(self, pack: Item, members: Sequence[Item], result: PackResult) -> str:
-        """Return how the result of a canary differs from what is predicted; "" if it does not, or nothing predicts."""
-        recipe = PackRecipe.of(pack)
-        predict = self._setup.predict
-        if not recipe.is_canary or predict is None:
-            return ""
-        route = recipe.member_route(self._routes)
-        files: dict[str, tuple[bytes, str]] = {}
-        for member in members:
-            prepared = await in_utf8(await self._files.prepare(member), route.encoding if route else None)
-            if prepared.fingerprint != member.fingerprint or prepared.body is None:
-                return f"{member.source} changed, so its part of the pack could not be compared"
-            files[member.tag or ""] = (await whole(prepared.body), member.source)
-        predict_one = await predict(recipe.binding)
-        own = [each for each in result.members if each.tag in files]
-        found = await self._setup.in_engine(partial(differences, own, files, predict_one))
-        for each in found:
-            message = f"{files[each.tag][1]}: {each.sentence}; packing of route {route.name if route else ''} stops"
-            self._emit(Notice(code=PACK_DIFFERS, message=message))
-        return found[0].sentence if found else ""
 
 
 def of_pack(pack: Item) -> ItemChanges:

@@ -34,7 +34,7 @@ async def _here(work: Callable[[], _T], /) -> _T:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackingSetup:
-    """`predict` returns, for the binding of a route, what predicts the import of one of its files.
+    """`predict` returns, for the binding of a route, what predicts the import of one of its files, or None.
 
     Without it, no packs are made; those that an earlier run made are finished. What it returns is called by way of
     `in_engine`, which may do the work on another thread.
@@ -47,7 +47,7 @@ class PackingSetup:
     """Returns how many files of a route a pack has at most, 0 for none; without it, `limits` say so."""
     is_off: Callable[[Route], bool] = lambda _: False
     """Returns whether a person has said that files of a route are not packed: packs that were not sent are given up."""
-    predict: Callable[[str], Awaitable[PredictImport]] | None = None
+    predict: Callable[[str], Awaitable[PredictImport | None]] | None = None
     in_engine: InEngine = field(default_factory=lambda: _here)
 
 

@@ -13,6 +13,7 @@ from runner.stages.found_lists import FoundLists
 from runner.stages.lost_members import LostMembers
 from runner.stages.lost_packs import LostPacks, PackAdopter
 from runner.stages.other_sources import OtherSources
+from runner.stages.pack_comparison import CanaryComparison
 from runner.stages.pack_ends import PackEnds
 from runner.stages.pack_lists import PackLists
 from runner.stages.pack_making import PackMaker
@@ -190,13 +191,12 @@ class Packs:
             api=context.api,
             fetch=stages.result_fetch,
             sink=context.sink,
-            files=context.source,
-            routes=context.routes,
-            setup=self._setup,
+            comparison=CanaryComparison(
+                files=context.source, routes=context.routes, setup=self._setup, emit=context.emit
+            ),
             transitions=stages.transitions,
             row_accounts=stages.row_accounts,
             places=stages.places,
-            emit=context.emit,
         )
 
     @cached_property

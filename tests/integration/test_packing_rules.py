@@ -80,6 +80,7 @@ class Night:
         self.home = home
         self.inbox = home / "inbox"
         self.inbox.mkdir()
+        self.engine = Optimist().engine
         self.events: list[Event] = []
         self.stop_when: Callable[[Event], bool] | None = None
 
@@ -93,7 +94,7 @@ class Night:
             "quota_store": self.home / "quota.db", "license_key": SecretStr(LICENSE_KEY),
             "api_url": self.sandbox.base_url, **settings,
         }  # fmt: skip
-        made = Bulkhead(Settings(**given), on_event=self._take, engine=Optimist().engine)
+        made = Bulkhead(Settings(**given), on_event=self._take, engine=self.engine)
         self._running = made
         return made
 

@@ -1,0 +1,131 @@
+"""The first pack of a schema, when its files or its route are not what they were: its results are saved in any case."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from runner.check.sandbox_engine import sandbox_engine
+from runner.events import Event, Notice, PacksChanged
+from runner.local.outcome import ExitCode
+from runner.models import ItemState, batch_of_packs
+from sandbox import quotas
+from sandbox.settings import SandboxSettings
+from tests.integration.test_packing_rules import LICENSE_KEY, PEOPLE, Night, engine_that_fails_for_doom, inbox_of
+from tests.support.sandbox import running_sandbox
+
+S = ItemState
+FIVE = {f"0{number}.csv" for number in range(5)}
+
+
+@pytest.fixture
+async def night(tmp_path: Path) -> AsyncIterator[Night]:
+    """The night of an engine that predicts what the sandbox does."""
+    any_pace = quotas.Rate(100_000, 60.0)
+    quick = SandboxSettings(
+        license_key=LICENSE_KEY, create_quota=any_pace, poll_quota=any_pace, pending_s=0.0, running_s=0.05
+    )
+    async with running_sandbox(settings=quick, schemas=[PEOPLE], engine=engine_that_fails_for_doom) as sandbox:
+        night = Night(sandbox, tmp_path)
+        night.engine = sandbox_engine
+        yield night
+
+
+def notices(night: Night, code: str) -> list[str]:
+    return [event.message for event in night.events if isinstance(event, Notice) and event.code == code]
+
+
+def all_sent(event: Event) -> bool:
+    return isinstance(event, PacksChanged) and event.total > 0 and event.unsent == 0
+
+
+async def stopped_while_its_canary_is_at_work(night: Night) -> None:
+    """Stop a run of five files while their import is at work; it has ended when this returns."""
+    inbox_of(night, 5)
+    await night.slow(60.0)
+    night.stop_when = all_sent
+    await night.run()
+    night.stop_when = None
+    assert await night.named(S.PACKED) == sorted(FIVE)
+    await night.sandbox.control("POST", "/clock", json={"advance_s": 100})
+    await night.slow(0.05)
+
+
+def moved_away(night: Night) -> None:
+    (night.inbox / "02.csv").unlink()
+
+
+def a_directory_now(night: Night) -> None:
+    moved_away(night)
+    (night.inbox / "02.csv").mkdir()
+
+
+def inbox_emptied(night: Night) -> None:
+    for path in night.inbox.iterdir():
+        path.unlink()
+
+
+def inbox_gone(night: Night) -> None:
+    shutil.rmtree(night.inbox)
+
+
+@pytest.mark.parametrize("change", [moved_away, a_directory_now, inbox_emptied, inbox_gone])
+async def test_a_canary_is_collected_although_its_files_are_not_there_any_more(
+    night: Night, change: Callable[[Night], None]
+) -> None:
+    await stopped_while_its_canary_is_at_work(night)
+    change(night)
+    night.events.clear()
+    async with night.bulkhead() as bulkhead:
+        outcome = await bulkhead.track()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 5})
+    assert len(notices(night, "pack_not_compared")) == 1
+
+
+async def test_the_next_run_collects_a_canary_whose_file_was_moved_away(night: Night) -> None:
+    await stopped_while_its_canary_is_at_work(night)
+    moved_away(night)
+    outcome = await night.run()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 5})
+    assert notices(night, "pack_not_compared") == [
+        "the first pack of route all is compared without 02.csv: there is no such file"
+    ]
+
+
+async def test_results_of_a_canary_are_fetched_again_although_its_inbox_was_emptied(night: Night) -> None:
+    inbox_of(night, 5)
+    await night.run()
+    inbox_emptied(night)
+    shutil.rmtree(night.home / "out" / "results")
+    async with night.bulkhead() as bulkhead:
+        assert await bulkhead.fetch_results_again() == 5
+    async with night.bulkhead() as bulkhead:
+        outcome = await bulkhead.resume()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 5})
+
+
+async def test_a_canary_is_collected_although_its_routes_have_changed(
+    night: Night,
+) -> None:
+    await stopped_while_its_canary_is_at_work(night)
+    outcome = await night.run(routes=night.routes("REMOVE_INVALID_ROWS"))
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 5})
+    assert notices(night, "pack_not_compared") == [
+        "a pack is not compared with its prediction, and its results are saved: no route makes imports as it did"
+    ]
+
+
+async def test_a_canary_that_a_run_without_packing_collects_is_no_proof(night: Night) -> None:
+    await stopped_while_its_canary_is_at_work(night)
+    outcome = await night.run(pack=0)
+    assert outcome.by_state == {S.COLLECTED: 5}
+    assert await codes_of_packs(night, outcome.batch.batch_id) == ["pack_not_compared"]
+
+
+async def codes_of_packs(night: Night, batch_id: str) -> list[str | None]:
+    async with night.bulkhead() as bulkhead:
+        ledger = await bulkhead._resources.ledger(write=False)
+        return [pack.error_code async for pack in ledger.items(batch_of_packs(batch_id))]
