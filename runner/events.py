@@ -45,6 +45,10 @@ class PacksChanged:
     waiting: int
 
 
+MOVED_BY_ANOTHER = "moved by another process"
+"""The reason of a move that this process found in the ledger."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemMoved:
     source: str
@@ -59,6 +63,11 @@ class ItemMoved:
     row_count: int | None = None
     rows_in: int | None = None
     rows_left_out: int | None = None
+
+    @property
+    def is_of_another(self) -> bool:
+        """Return whether another process made the move."""
+        return self.reason == MOVED_BY_ANOTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,7 @@ async def hold_item(
 
 def _noting(deployment: Deployment, claim: ItemState, claimed: asyncio.Event) -> Deployment:
     def listen(event: Event) -> None:
-        if isinstance(event, ItemMoved) and event.new is claim:
+        if isinstance(event, ItemMoved) and event.new is claim and not event.is_of_another:
             claimed.set()
         deployment.listen(event)
 

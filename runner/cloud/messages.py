@@ -26,10 +26,11 @@ class ObjectCreated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRef:
-    """Submit this item."""
+    """Submit this item, or upload its file to the import `import_id`, or if that is None, to the one that it has."""
 
     batch_id: str
     source: str
+    import_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

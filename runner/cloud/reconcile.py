@@ -227,7 +227,7 @@ class _Pass:
             and not await self._is_leased(item, item.source)
         ]
         await self._enqueue_submit([item for item in submits if item.state is _S.CREATING][: self._most_enqueued])
-        uploads = [_ref(item) for item in submits if item.state is _S.CREATED]
+        uploads = [replace(_ref(item), import_id=item.import_id) for item in submits if item.state is _S.CREATED]
         await self._deployment.queues.send(Queue.UPLOAD, uploads[: self._most_enqueued])
         collects = [
             ImportHint(import_id=item.import_id)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 LONGEST_ROUND_TRIP_S = 10.0
 """An answer that took longer, for example in a frozen process, does not tell the current time."""
 
+CLOCKS_DIFFER_BY = timedelta(days=1)
+"""How far a clock of ours that is wrong counts: with one of another year, nothing would ever be over."""
+
 
 class VendorTime:
     """The time of the vendor's last answer,
@@ -37,6 +40,11 @@ class VendorTime:
 
     def now(self) -> datetime:
         return self.at(self.ticks())
+
+    def earliest_now(self) -> datetime:
+        """Return the earliest time that it may be: one of the vendor's clock and ours may be wrong, ours by a day."""
+        vendors = self.now()
+        return max(min(vendors, self._clock.now()), vendors - CLOCKS_DIFFER_BY)
 
     def at(self, ticks: float) -> datetime:
         """Return what the vendor's clock showed, or will show, at an instant of `ticks()`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
+from runner.dromo.clock import CLOCKS_DIFFER_BY
 from runner.dromo.listing import CLOCK_MARGIN
 from runner.models import ImportStatus, Item, ItemChanges, ItemKind, ItemState, RemoteImport
 from runner.stages.json_imports import ADOPTED, Seen
@@ -33,9 +34,6 @@ _S = ItemState
 
 _DATES_DIFFER_BY = timedelta(minutes=10)
 """How far the dates of two imports, or a date and the vendor's time, may be off without excluding an import."""
-
-_CLOCKS_DIFFER_BY = timedelta(days=1)
-"""How far a clock of ours that is wrong may widen the search: with one of another year, it would read every import."""
 
 _LOOK_BACK = timedelta(hours=2)
 """How long before the lost create an answered one may have been made to show how the list has them."""
@@ -194,8 +192,8 @@ class LostCreates:
         intent_at = item.intent_at or self._vendor_time.now()
         noted = [entry.at for entry in await self._transitions.history(item) if entry.state is _S.CREATING]
         noted_at = noted[-1] if noted else intent_at
-        within = max(noted_at, intent_at - _CLOCKS_DIFFER_BY)
-        return _LostCreate(item, intent_at=intent_at, noted_at=min(within, intent_at + _CLOCKS_DIFFER_BY))
+        within = max(noted_at, intent_at - CLOCKS_DIFFER_BY)
+        return _LostCreate(item, intent_at=intent_at, noted_at=min(within, intent_at + CLOCKS_DIFFER_BY))
 
     def _candidates(self, lost: _LostCreate, seen: Seen) -> list[RemoteImport]:
         return [remote for remote in seen.unowned if self._may_be_of(lost, remote, seen)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack, cast
 
 from runner.errors import StaleItem
-from runner.events import ItemMoved
+from runner.events import MOVED_BY_ANOTHER, ItemMoved
 from runner.models import FAILED_BEFORE, TERMINAL_STATES, ItemKind, ItemState
 from runner.row_counts import NO_ROWS
 
@@ -90,7 +90,7 @@ class Transitions:
     def observe_remote(self, known: Item, current: Item) -> None:
         """Count and report the transition of an item that another process made."""
         if current.state != known.state:
-            self._note(known, current, "moved by another process")
+            self._note(known, current, MOVED_BY_ANOTHER)
 
     def foreign_changes(self, counts: Mapping[ItemState, int]) -> dict[ItemState, int]:
         """Return by how much the ledger's counts differ from `by_state` because others have moved items."""

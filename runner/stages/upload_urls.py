@@ -62,7 +62,8 @@ class UploadUrls:
     """The latest upload URL of each import.
 
     Our own clock measures the age of a URL that was signed in this run: the vendor's `Date` may differ from the clock
-    that signs. `vendor_time` tells when other URLs end.
+    that signs. Other URLs end when both the vendor's time and our own clock say so: an import is given up after that,
+    which must not happen while another process may still send data to it.
     """
 
     def __init__(self, vendor_time: VendorTime) -> None:
@@ -92,7 +93,7 @@ class UploadUrls:
 
     def left(self, item: Item) -> timedelta:
         """Return how long the URL of an item's import is valid; without one, how long the last one may be."""
-        given, now = self._given.get(item.bound_id), self._vendor_time.now()
+        given, now = self._given.get(item.bound_id), self._vendor_time.earliest_now()
         if given is None or given.signed_at is None:
             return url_end(given.text if given else "", fallback=item.created_at or now) - now
         age = timedelta(seconds=self._vendor_time.ticks() - given.signed_at)

@@ -120,7 +120,8 @@ def simulate(plan: Plan) -> Report:
         except (BusyLoop, Deadlock, DeadlineExceeded) as error:
             raise simulation.broken(f"{error}; open: {simulation.still_open()[:12]}") from error
         except BaseExceptionGroup as group:
-            raise first_cause(group) from None
+            cause = first_cause(group)
+            raise simulation.broken(str(cause)) if isinstance(cause, Broken) else cause from None
         finally:
             loop.end()
         return simulation.report()

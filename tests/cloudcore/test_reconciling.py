@@ -152,7 +152,7 @@ async def test_the_item_of_a_dead_letter_is_tried_again_once_an_hour_if_its_data
     await asyncio.sleep(300)
     for times in (1, 0):
         await bench.reconcile()
-        assert bench.take(Queue.UPLOAD) == [ItemRef(batch_id=ORDERS, source="orders/dead.csv")] * times
+        assert bench.take(Queue.UPLOAD) == [ItemRef(batch_id=ORDERS, source="orders/dead.csv", import_id="i")] * times
         assert bench.take(Queue.COLLECT) == [ImportHint(import_id=other.bound_id)] * times
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from runner.cloud.context import Landing
+from runner.cloud.deadline import Deadline
 from runner.cloud.handlers.register import ingest
-from runner.cloud.leases import LONG_S, NEW_S
+from runner.cloud.leases import LONG_S, NEW_S, hold_item
 from runner.cloud.messages import ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Done, Queue, Requeued, retry_after_s
 from runner.config.routes import Routes
@@ -23,6 +24,7 @@ from runner.errors import (
     NotSent,
     NotYet,
     SchemaNotFound,
+    StaleItem,
     Unavailable,
     UploadRefused,
 )
@@ -109,6 +111,20 @@ async def test_two_functions_with_the_same_message_send_it_once(bench: Bench) ->
     outcomes = await asyncio.gather(*(bench.do(Queue.SUBMIT, landed) for _ in range(4)))
     assert bench.vendor.seen.calls["create"] == 1
     assert outcomes == [Done()] * 4
+
+
+async def test_a_function_that_came_second_says_nothing_about_the_work_of_the_first(bench: Bench) -> None:
+    await bench.configured()
+    await ingest(bench.deployment, bench.drop("orders/a.csv"))
+    (item,) = (await bench.items()).values()
+    deadline = Deadline(lambda: 900.0, longest_wait_s=45.0)
+    async with hold_item(
+        bench.deployment, item, item.source, deadline, claim=ItemState.CREATING, is_claimed=False
+    ) as hold:
+        await bench.ledger.advance(item, ItemState.CREATING, reason="the first function", attempts=1)
+        with pytest.raises(StaleItem):
+            await hold.deployment.transitions().advance(item, ItemState.CREATING, reason="the second", attempts=1)
+    assert await bench.leases.seen(item.batch_id, item.source) is None
 
 
 async def test_a_second_version_of_a_key_is_an_item_of_its_own_whichever_comes_first(bench: Bench) -> None:

@@ -25,13 +25,31 @@ async def created(bench: Bench) -> None:
     assert await bench.states() == {"orders/a.csv": "created"}
 
 
+async def of_its_import(bench: Bench) -> ItemRef:
+    """Return the message that asks for the upload to the import that the item has now."""
+    (item,) = (await bench.items()).values()
+    return replace(REF, import_id=item.import_id)
+
+
 async def test_submit_leaves_the_upload_of_a_large_file_to_another_function(bench: Bench) -> None:
     await created(bench)
     assert bench.uploads == []
-    assert bench.take(Queue.UPLOAD) == [REF]
+    assert bench.take(Queue.UPLOAD) == [await of_its_import(bench)]
     assert await bench.do(Queue.UPLOAD, REF) == Done()
     assert bench.uploads == ["orders/a.csv"]
     assert bench.vendor.seen.calls["create"] == 1
+
+
+async def test_a_message_about_an_import_that_the_item_no_longer_has_uploads_nothing(bench: Bench) -> None:
+    await created(bench)
+    (former,) = bench.take(Queue.UPLOAD)
+    (item,) = (await bench.items()).values()
+    item = await bench.ledger.advance(item, ItemState.QUEUED, reason="given up", import_id=None, status=None)
+    item = await bench.ledger.advance(item, ItemState.CREATING, reason="another function")
+    await bench.ledger.advance(item, ItemState.CREATED, reason="created", import_id="another")
+    assert await bench.do(Queue.UPLOAD, former) == Done()
+    assert bench.uploads == []
+    assert bench.vendor.seen.calls["retrieve"] == 0
 
 
 async def test_a_small_file_is_uploaded_with_its_create(bench: Bench) -> None:
@@ -45,7 +63,7 @@ async def test_a_message_about_a_large_file_in_the_wrong_queue_goes_to_the_right
     await created(bench)
     bench.take(Queue.UPLOAD)
     assert await bench.do(Queue.SUBMIT, REF) == Done()
-    assert bench.take(Queue.UPLOAD) == [REF]
+    assert bench.take(Queue.UPLOAD) == [await of_its_import(bench)]
     (item,) = (await bench.items()).values()
     await bench.ledger.advance(item, ItemState.QUEUED, reason="given up", import_id=None, status=None)
     assert await bench.do(Queue.UPLOAD, REF) == Done()
@@ -94,6 +112,6 @@ async def test_storage_that_does_not_answer_uses_up_tries_and_the_upload_is_trie
     assert (str(item.state), item.error_code) == ("created", "dead_letter")
     bench.deployment = replace(bench.deployment, storage=storage)
     await bench.reconcile()
-    assert bench.take(Queue.UPLOAD) == [REF]
+    assert bench.take(Queue.UPLOAD) == [await of_its_import(bench)]
     await bench.do(Queue.UPLOAD, REF)
     assert bench.uploads == ["orders/a.csv"]

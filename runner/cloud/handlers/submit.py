@@ -84,7 +84,7 @@ async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) 
     if deadline.left_s() <= 0:
         return await _requeue(deployment, ref, 1.0)
     if item.state is _S.CREATED and (item.size_bytes or 0) > deployment.upload_apart_bytes:
-        return await _to_upload(deployment, ref)
+        return await _to_upload(deployment, item)
     is_claimed = item.state is not _S.QUEUED
     async with hold_item(deployment, item, ref.source, deadline, claim=_S.CREATING, is_claimed=is_claimed) as hold:
         if hold.left_s is not None:
@@ -125,7 +125,8 @@ async def _pacer_of(deployment: Deployment, batch_id: str) -> CreatePacer | None
     return None
 
 
-async def _to_upload(deployment: Deployment, ref: ItemRef) -> Outcome:
+async def _to_upload(deployment: Deployment, item: Item) -> Outcome:
+    ref = ItemRef(batch_id=item.batch_id, source=item.source, import_id=item.import_id)
     await deployment.queues.send(Queue.UPLOAD, [ref])
     return Done()
 
@@ -241,7 +242,7 @@ class _Submission:
         item = result.item
         self.is_over = item.state not in (_S.CREATING, _S.CREATED) or result.outcome is SubmitOutcome.UPLOAD_APART
         if result.outcome is SubmitOutcome.UPLOAD_APART:
-            return await _to_upload(self._deployment, self._ref)
+            return await _to_upload(self._deployment, item)
         if item.state in TERMINAL_STATES:
             await enqueue_finish_if_idle(self._deployment, item.batch_id)
         if item.state not in (_S.QUEUED, _S.CREATED):

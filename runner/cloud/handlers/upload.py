@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.cloud.batch_routes import with_routes_of
@@ -79,13 +80,16 @@ async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) 
             return Done()
         if item.state is not _S.CREATED:
             return await _back_to_submit(deployment, ref)
+        if ref.import_id not in (None, item.import_id):
+            logger.info("the item has another import by now", extra={"item": ref.source})
+            return Done()
         if is_rolling(batch.batch_id):
             batch = await with_routes_of(deployment, batch, item)
         return await _Upload(deployment, batch, ref, deadline).run(item)
 
 
 async def _back_to_submit(deployment: Deployment, ref: ItemRef) -> Outcome:
-    await deployment.queues.send(submit_queue(ref.batch_id), [ref])
+    await deployment.queues.send(submit_queue(ref.batch_id), [replace(ref, import_id=None)])
     return Done()
 
 

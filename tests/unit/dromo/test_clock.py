@@ -54,6 +54,23 @@ def test_a_clock_that_is_set_changes_nothing(clock: SetClock) -> None:
     assert vendor_time.now() == first
 
 
+@pytest.mark.parametrize(
+    ("ours", "earliest"),
+    [
+        (timedelta(hours=3), timedelta(0)),
+        (-timedelta(hours=3), -timedelta(hours=3)),
+        (-timedelta(days=400), -timedelta(days=1)),
+    ],
+)
+def test_the_earliest_time_is_that_of_the_clock_that_is_behind_but_not_by_more_than_a_day(
+    clock: SetClock, ours: timedelta, earliest: timedelta
+) -> None:
+    vendor_time = VendorTime(clock)
+    vendor_time.answered(NOON, asked_at=clock.ticks())
+    clock.wall = NOON + ours
+    assert vendor_time.earliest_now() == NOON + earliest
+
+
 def test_an_answer_that_was_long_on_its_way_does_not_tell_the_time(clock: SetClock) -> None:
     vendor_time = VendorTime(clock)
     vendor_time.answered(NOON, asked_at=clock.ticks())

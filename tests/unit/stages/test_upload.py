@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from runner.config.options import RunOptions
+from runner.dromo.clock import VendorTime
 from runner.errors import ConditionUnsupported, OutcomeUnknown, Unavailable, UploadRefused, UrlExpired
 from runner.events import BytesUploaded
 from runner.models import CreateRequest, Item, ItemState, RemoteImport
 from runner.protocols import Body
+from runner.stages.upload_urls import UploadUrls
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
+from tests.support.listed import StillClock
 
 pytestmark = pytest.mark.virtual_time
 
@@ -270,3 +274,12 @@ async def test_after_a_stop_no_list_is_read_to_find_out_whether_an_import_is_gon
     await bench.run()
     assert "list" not in bench.vendor.calls
     assert (await bench.item("a.csv")).state is ItemState.CREATED
+
+
+def test_a_date_of_the_vendor_that_is_ahead_does_not_make_a_url_of_another_process_end() -> None:
+    clock = StillClock()
+    vendor_time = VendorTime(clock)
+    vendor_time.answered(clock.now() + timedelta(hours=3), asked_at=clock.ticks())
+    urls = UploadUrls(vendor_time)
+    item = Item(batch_id=BATCH_ID, source="a.csv", import_id="i", created_at=clock.now() - timedelta(minutes=10))
+    assert urls.left(item) == timedelta(minutes=20)
