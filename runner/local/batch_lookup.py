@@ -9,7 +9,7 @@ from runner import identity
 from runner.errors import ConfigError, LedgerMismatch
 from runner.events import Notice
 from runner.local.dismiss import has_dismissible
-from runner.models import OPEN_STATES, Batch, BatchState, ItemState
+from runner.models import OPEN_STATES, Batch, BatchState, ItemState, batch_of_packs
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -105,7 +105,7 @@ class Batches:
         ledger = await self.existing(write=True)
         found: list[Batch] = []
         for batch in await ledger.batches():
-            if batch.driver == "stack" or not WAITING_STATES & (await ledger.counts(batch.batch_id)).keys():
+            if batch.driver == "stack" or not await _is_waiting(ledger, batch.batch_id):
                 continue
             try:
                 self.refuse_other_account(batch)
@@ -168,3 +168,12 @@ class Batches:
 
 async def _has_open(ledger: Ledger, batch: Batch, *, but: Collection[ItemState] = ()) -> bool:
     return not batch.listed or bool((OPEN_STATES - set(but)) & (await ledger.counts(batch.batch_id)).keys())
+
+
+async def _is_waiting(ledger: Ledger, batch_id: str) -> bool:
+    counts = await ledger.counts(batch_id)
+    if ItemState.PACKED in counts:
+        of_packs = await ledger.counts(batch_of_packs(batch_id))
+        if (WAITING_STATES - {ItemState.NEEDS_REVIEW}) & of_packs.keys():
+            return True
+    return bool(WAITING_STATES & counts.keys())

@@ -118,12 +118,19 @@ class Packing:
             else:
                 return
 
-    async def continue_at_work(self) -> None:
-        """Hand the packs whose imports are at work to their stages; nothing is sent. Raises LedgerError."""
+    async def continue_at_work(self, *, waits: bool) -> None:
+        """Hand the packs whose imports are at work to their stages; nothing is sent. Raises LedgerError.
+
+        `waits`: until these imports have ended; otherwise, they are in flight only once a list shows that they have.
+        """
         self._sends = False
         if await self._ledger.batch(self._packs.batch_id) is not None:
             async for pack in self._ledger.items(self._packs.batch_id, states={_S.PROCESSING, _S.SUCCEEDED}):
-                await self._continue(pack)
+                if waits or pack.state is _S.SUCCEEDED:
+                    await self._continue(pack)
+                else:
+                    self._made.add(pack.source)
+                    await self._route(pack)
 
     async def settle_dissolved(self) -> None:
         """See whether somebody has finished the review of a pack that was deleted. Raises LedgerError."""

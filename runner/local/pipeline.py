@@ -344,7 +344,7 @@ class _Run:
             else:
                 self._tracker.watch(item)
         if self._packing is not None:
-            await self._packing.continue_at_work()
+            await self._packing.continue_at_work(waits=self._scope is Scope.TRACK_WATCH)
         await self._list_reviews()
 
     async def _list_reviews(self) -> None:

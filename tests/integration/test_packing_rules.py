@@ -5,6 +5,7 @@ The engine that predicts says of every file that it succeeds, so that packs meet
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import shutil
@@ -109,9 +110,11 @@ class Night:
         return Routes([replace(route, settings={"invalidDataBehavior": behavior})])
 
     def spec(self, **changes: Any) -> RunSpec:
-        source = source_spec(str(self.inbox))
-        given = {"source": source, "routes": self.routes("BLOCK_SUBMIT"), "pack": 1000, **changes}
-        return RunSpec(out=str(self.home / "out"), **given)
+        given = {
+            "source": source_spec(str(self.inbox)), "routes": self.routes("BLOCK_SUBMIT"), "pack": 1000,
+            "out": str(self.home / "out"), **changes,
+        }  # fmt: skip
+        return RunSpec(**given)
 
     async def named(self, state: ItemState) -> list[str]:
         return sorted(source for source, item in (await self.items()).items() if item.state is state)
@@ -276,6 +279,24 @@ async def test_track_collects_a_pack_that_was_at_work_when_its_run_stopped(night
         outcome = await bulkhead.track()
     assert outcome.by_state == {S.COLLECTED: 5}
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+async def test_track_asks_once_for_a_pack_that_is_at_work_and_does_not_wait_for_it(night: Night) -> None:
+    inbox_of(night, 5)
+    await night.slow(1e6)
+    night.stop_when = lambda event: isinstance(event, PacksChanged) and event.total > 0 and event.unsent == 0
+    await night.run()
+    night.stop_when = None
+    async with night.bulkhead() as bulkhead, asyncio.timeout(20):
+        outcome = await bulkhead.track()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {S.PACKED: 5})
+    await night.sandbox.control("POST", "/clock", json={"advance_s": 2e6})
+    async with night.bulkhead() as bulkhead:
+        other = night.home / "another"
+        other.mkdir()
+        await bulkhead.run(night.spec(source=source_spec(str(other)), out=str(night.home / "other-out")))
+        (outcome,) = await bulkhead.track_all()
+    assert outcome.by_state == {S.COLLECTED: 5}
 
 
 async def test_files_of_a_failed_pack_count_for_max_failures_and_the_pack_does_not(night: Night) -> None:
