@@ -145,8 +145,9 @@ class Packing:
         """
         lost = await self._packs.lost.found()
         self._lost = {tag: one.refusal() for tag, one in lost.items() if one.has_data}
-        await self._recover()
         others = await self._packs.lost.of_other_sources()
+        await self._packs.unsent.settle(lost, others)
+        await self._recover()
         await self._adopt({tag: one for tag, one in lost.items() if tag not in self._made}, others)
         plan = None
         if self._packs.can_plan:

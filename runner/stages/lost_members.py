@@ -104,6 +104,14 @@ class LostMembers:
             after = (page[-1].rank, page[-1].source)
         return found
 
+    async def has_changed(self, item: Item) -> bool:
+        """Return whether a file is another now than when it was packed, or is gone; not if it cannot be read."""
+        try:
+            prepared = await self._prepared(item)
+        except MemberUnclear:
+            return False
+        return prepared is None or prepared.fingerprint != item.fingerprint
+
     async def leaves_out_some(self) -> bool:
         """Return whether there may be files that a later run sends, and this one does not."""
         batch = await self._ledger.batch(self._batch_id)

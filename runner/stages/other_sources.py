@@ -74,6 +74,20 @@ class OtherSources:
         unclear = [(one, why) for one in packs if isinstance(why := looked[one.name.tag], str)]
         return found | (await self._near(unclear) if unclear else {})
 
+    async def tags_of(self, packs: Collection[LostPack]) -> set[str] | None:
+        """Return the tags of the members of packs; None if some cannot be told, and may be of files of the run.
+
+        Raises as `with_files_of_the_run`.
+        """
+        found = set[str]()
+        for one in packs:
+            tags = await self._tags(one, await self._lists.read(one.name.tag))
+            if not isinstance(tags, str):
+                found.update(tags)
+            elif one.is_of_source or one.name.source in await self._sources():
+                return None
+        return found
+
     async def _tags(self, pack: LostPack, listed: PackList | None) -> list[str] | str:
         """Return the tags of a pack's members, or why they cannot be told."""
         if listed is not None:
@@ -111,10 +125,10 @@ class OtherSources:
         return found
 
     async def _sources(self) -> set[str]:
-        """Return `identity.short` of each directory that a queued file is below."""
+        """Return `identity.short` of each directory that a file is below which is not sent yet."""
         root = self._batch.source_uri.rpartition("?")[2].rstrip("/")
         folders = set[str]()
-        async for item in self._ledger.items(self._batch.batch_id, states={_QUEUED}):
+        async for item in self._ledger.items(self._batch.batch_id, states={_QUEUED, ItemState.PACKED}):
             folder = item.source.rpartition("/")[0]
             is_absolute = folder.startswith("/")
             folders.add(file_uri(folder) if is_absolute else f"{root}/{quoted(os.fsencode(folder))}".rstrip("/"))

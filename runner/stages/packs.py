@@ -23,6 +23,7 @@ from runner.stages.pack_results import PackCollector
 from runner.stages.pack_source import PackSource
 from runner.stages.packing_setup import PackingSetup, RulesOfRoutes
 from runner.stages.submit import Submitter
+from runner.stages.unsent_packs import UnsentPacks
 
 if TYPE_CHECKING:
     from runner.config.routes import Route, Routes
@@ -116,14 +117,7 @@ class Packs:
             lists=self._lists,
             members=self._lost_members,
             found=self._found,
-            others=OtherSources(
-                self.ledger,
-                self._batch,
-                lists=self._lists,
-                found=self._found,
-                members=self._lost_members,
-                emit=context.emit,
-            ),
+            others=self._others,
             maker=self.maker,
             transitions=stages.transitions,
             orphans=stages.orphans,
@@ -132,6 +126,34 @@ class Packs:
             vendor_time=context.vendor_time,
             stop=context.stop,
             emit=context.emit,
+        )
+
+    @cached_property
+    def unsent(self) -> UnsentPacks:
+        context, stages = self._context, self._stages
+        return UnsentPacks(
+            self.ledger,
+            self.batch_id,
+            members=self._lost_members,
+            others=self._others,
+            ends=self.ends,
+            orphans=stages.orphans,
+            routes=context.routes,
+            transitions=stages.transitions,
+            vendor_time=context.vendor_time,
+            again=context.options.again,
+            emit=context.emit,
+        )
+
+    @cached_property
+    def _others(self) -> OtherSources:
+        return OtherSources(
+            self.ledger,
+            self._batch,
+            lists=self._lists,
+            found=self._found,
+            members=self._lost_members,
+            emit=self._context.emit,
         )
 
     @cached_property

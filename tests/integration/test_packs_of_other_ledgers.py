@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from runner import RunSpec, source_spec
+from runner.events import ItemMoved
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import ItemState
 from tests.integration.test_packing_rules import HEADER, Night, inbox_of, night
@@ -73,3 +75,70 @@ async def test_without_the_ledger_some_files_of_a_pack_are_not_sent_until_a_run_
     assert (await night.run()).by_state == {S.COLLECTED: 5}
     assert (await run(night, spec_of_list(night, count=4))).by_state == {S.SKIPPED: 4}
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+def swap_ledger(night: Night, old: str, new: str) -> None:
+    """Give the ledger another name."""
+    for path in night.home.glob(f"{old}.db*"):
+        path.rename(path.with_name(path.name.replace(old, new)))
+
+
+async def stop_with_a_pack_that_is_not_sent(night: Night) -> None:
+    night.stop_when = lambda event: isinstance(event, ItemMoved) and event.new is S.PACKED
+    await night.run()
+    night.stop_when = None
+    assert await night.named(S.PACKED)
+
+
+@pytest.mark.parametrize("pack", [None, 3, 1000], ids=["alone", "in other packs", "in the same pack"])
+@pytest.mark.parametrize("keeps_out", [True, False], ids=["with the results", "without them"])
+async def test_files_of_an_unsent_pack_that_another_ledger_has_sent_are_not_sent_again(
+    night: Night, pack: int | None, keeps_out: bool
+) -> None:
+    inbox_of(night, 5)
+    await stop_with_a_pack_that_is_not_sent(night)
+    swap_ledger(night, "ledger", "first")
+    assert (await night.run(pack=pack)).by_state == {S.COLLECTED: 5}
+    lose_ledger(night)
+    swap_ledger(night, "first", "ledger")
+    if not keeps_out:
+        shutil.rmtree(night.home / "out")
+    outcome = await night.run()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 5})
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+async def test_an_unsent_pack_of_which_a_file_was_sent_from_another_source_is_not_sent(night: Night) -> None:
+    inbox_of(night, 5)
+    await stop_with_a_pack_that_is_not_sent(night)
+    swap_ledger(night, "ledger", "first")
+    await run(night, spec_of_list(night, count=3))
+    lose_ledger(night)
+    swap_ledger(night, "first", "ledger")
+    outcome = await night.run()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 5})
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+@pytest.mark.parametrize("changed", ["content", "name"])
+async def test_with_an_old_copy_of_the_ledger_only_a_file_that_changed_leaves_the_pack_that_was_sent(
+    night: Night, changed: str
+) -> None:
+    inbox_of(night, 5)
+    await stop_with_a_pack_that_is_not_sent(night)
+    for path in night.home.glob("ledger.db*"):
+        shutil.copy(path, path.with_name(path.name.replace("ledger", "copy")))
+    await night.run()
+    lose_ledger(night)
+    swap_ledger(night, "copy", "ledger")
+    if changed == "content":
+        night.add("02.csv", f"{HEADER}Changed,c@example.com\n")
+    else:
+        (night.inbox / "02.csv").rename(night.home / "away.csv")
+    await night.run()
+    assert await night.named(S.COLLECTED) == [
+        f"{number:02}.csv" for number in range(5) if number != 2 or changed == "content"
+    ]
+    sent = [f"Ann {number:02}.csv" for number in range(5)]
+    assert await night.delivered() == Counter([*sent, "Changed"] if changed == "content" else sent)
+    assert (await night.run()).exit_code == ExitCode.OK
