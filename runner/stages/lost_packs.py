@@ -15,7 +15,7 @@ from runner.errors import ForeignImports, ImportIdTaken, ImportNotFound, StaleIt
 from runner.events import Notice
 from runner.formatting import counted
 from runner.ledger.protocol import Move
-from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport, batch_of_members
+from runner.models import ImportStatus, Item, ItemChanges, ItemKind, ItemState, RemoteImport, batch_of_members
 from runner.packing.body import PackName
 from runner.retry import repeat_read
 from runner.stages.found_lists import FoundList
@@ -254,19 +254,24 @@ class PackAdopter:
         return found if found is not None and found.import_id == import_id else None
 
     async def _adopt(self, lost: LostPack, listed: PackList, members: Sequence[LostMember]) -> Item | None:
-        """Record the pack, bound to its import, with its members; None if the ledger has it, or one of them moved."""
+        """Record the pack, bound to its import, with its members; None if the ledger has sent it, or one of them moved.
+
+        A pack that the ledger has given up before it was sent is taken up again.
+        """
         pack = self._pack(lost, listed)
-        if await self._ledger.item(pack.batch_id, pack.source) is not None:
+        known = await self._ledger.item(pack.batch_id, pack.source)
+        if known is not None and not (known.state is ItemState.FAILED and known.import_id is None and lost.has_data):
             return None
         await self._maker.start()
         reason = f"import {lost.remote.import_id} of a lost ledger has its rows, as a part of pack {pack.source}"
         moves = [_join(one, listed, reason=reason) for one in members]
+        again = [_take_up(known, pack, reason=reason)] if known is not None else []
         try:
-            await self._transitions.advance_all(moves, add=[pack])
+            moved = await self._transitions.advance_all([*again, *moves], add=[] if again else [pack])
         except (StaleItem, TagInUse, ImportIdTaken):
             return None
         await self._ledger.count_up(batch_of_members(pack.batch_id), creates=1)
-        return pack
+        return moved[0] if again else pack
 
     def _pack(self, lost: LostPack, listed: PackList) -> Item:
         remote = lost.remote
@@ -291,6 +296,25 @@ class PackAdopter:
             intent_at=made_at,
             created_at=made_at,
         )
+
+
+def _take_up(known: Item, pack: Item, *, reason: str) -> Move:
+    """Return the move of a pack that was given up, and whose data another ledger has sent."""
+    changes: ItemChanges = {
+        "version": pack.version,
+        "binding": pack.binding,
+        "fingerprint": pack.fingerprint,
+        "tag": pack.tag,
+        "status": pack.status,
+        "attempts": pack.attempts,
+        "import_id": pack.import_id,
+        "intent_at": pack.intent_at,
+        "created_at": pack.created_at,
+        "error_code": None,
+        "error_message": None,
+        "finished_at": None,
+    }
+    return Move(item=known, state=ItemState.PROCESSING, reason=reason, changes=changes)
 
 
 def _join(member: LostMember, listed: PackList, *, reason: str) -> Move:

@@ -120,9 +120,10 @@ async def test_an_unsent_pack_of_which_a_file_was_sent_from_another_source_is_no
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
 
 
+@pytest.mark.parametrize("pack", [1000, None, 0], ids=["packed", "as before", "off"])
 @pytest.mark.parametrize("changed", ["content", "name"])
 async def test_with_an_old_copy_of_the_ledger_only_a_file_that_changed_leaves_the_pack_that_was_sent(
-    night: Night, changed: str
+    night: Night, changed: str, pack: int | None
 ) -> None:
     inbox_of(night, 5)
     await stop_with_a_pack_that_is_not_sent(night)
@@ -135,7 +136,7 @@ async def test_with_an_old_copy_of_the_ledger_only_a_file_that_changed_leaves_th
         night.add("02.csv", f"{HEADER}Changed,c@example.com\n")
     else:
         (night.inbox / "02.csv").rename(night.home / "away.csv")
-    await night.run()
+    await night.run(pack=pack)
     assert await night.named(S.COLLECTED) == [
         f"{number:02}.csv" for number in range(5) if number != 2 or changed == "content"
     ]
