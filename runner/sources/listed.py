@@ -94,7 +94,8 @@ class ListedFiles(LocalFiles):
                 hint="name the prefix of the objects as the source, too: s3://BUCKET/PREFIX --files-from LIST",
             )
         root = os.path.join(os.fsencode(self._root), b"")  # noqa: PTH118
-        return os.path.normpath(root + line if line[:1] != b"/" else line).removeprefix(root)
+        path = b"/" + line.lstrip(b"/") if line.startswith(b"/") else root + line
+        return os.path.normpath(path).removeprefix(root)
 
 
 def list_lines(list_path: str) -> Iterator[bytes]:

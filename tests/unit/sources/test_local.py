@@ -277,7 +277,10 @@ class TestListedFiles:
         root = tmp_path / "in"
         put(root, "a.csv", "x/b.csv", ".c.csv", "#d.csv")
         lines = (
-            b"\xef\xbb\xbfx/b.csv\r\n\n# a comment\n./a.csv\na.csv\n" + os.fsencode(root) + b"/a.csv\n.c.csv\n./#d.csv"
+            b"\xef\xbb\xbfx/b.csv\r\n\n# a comment\n./a.csv\na.csv\n"
+            + os.fsencode(root)
+            + b"/a.csv\n.c.csv\n./#d.csv\n"
+            b"/" + os.fsencode(root) + b"//a.csv"
         )
         assert await keys(self.from_list(root, lines)) == ["#d.csv", ".c.csv", "a.csv", "x/b.csv"]
 
