@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 
 from botocore import exceptions as botocore
 
@@ -36,6 +37,8 @@ NOT_ACCEPTED = frozenset(
 
 _BUSY = frozenset({"RequestLimitExceeded", "RequestThrottled", "SlowDown", "ThrottledException", "Throttling"})
 _BUSY_ENDINGS = ("ThrottlingException", "ThroughputExceededException", "TooManyRequestsException")
+_KEY_BUSY = re.compile(r"throttl|LimitExceeded|DependencyTimeout|KMSInternal|KeyUnavailable", re.IGNORECASE)
+_KEY_DENIED = re.compile(r"kms:[A-Z]|\bKMS key\b")
 _ACTION = re.compile(r"perform: ([A-Za-z0-9-]+:[A-Za-z]+)")
 _ACTIONS = {
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
@@ -70,6 +73,38 @@ _UNCONFIGURED: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
 )
 
 
+class KeyTrouble(Enum):
+    """What is wrong with the KMS key of what a call reads or writes: it is busy, or nobody may use it, or not we."""
+
+    BUSY = "is busy"
+    UNUSABLE = "cannot be used"
+    DENIED = "is denied"
+
+    @property
+    def hint(self) -> str:
+        """Return what to do, if the trouble does not pass by itself."""
+        if self is KeyTrouble.DENIED:
+            return "allow kms:Decrypt and kms:GenerateDataKey on the key, in the identity's policy and the key's policy"
+        return "see the key in KMS: enable it, or cancel its deletion; then run again"
+
+
+def key_trouble(error: botocore.ClientError) -> KeyTrouble | None:
+    """Return what an error says of a KMS key, None if it is about something else.
+
+    Services name their errors differently: `KMS.DisabledException` (S3), `KmsDisabled` (SQS), `KMSDisabled` (SNS), and
+    an access that is denied with a message about the key (DynamoDB, and S3 for a missing permission).
+    """
+    code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
+    if code in DENIED and _KEY_DENIED.search(message):
+        is_busy, is_disabled = _KEY_BUSY.search(message), re.search(r"Disabled|InvalidState|NotFound", message)
+        return KeyTrouble.BUSY if is_busy else KeyTrouble.UNUSABLE if is_disabled else KeyTrouble.DENIED
+    if not code.lower().startswith("kms"):
+        return None
+    if _KEY_BUSY.search(code):
+        return KeyTrouble.BUSY
+    return KeyTrouble.DENIED if "accessdenied" in code.lower() else KeyTrouble.UNUSABLE
+
+
 def translated(error: Exception, *, service: str = "aws") -> BulkheadError:
     """Return Bulkhead's own error for one of botocore's: AwsRefused, Unavailable or ConfigError."""
     if isinstance(error, botocore.ClientError):
@@ -98,6 +133,11 @@ def _refusal(error: botocore.ClientError, service: str) -> BulkheadError:
     code = code_of(error)
     message = FORMS.short(str(error.response.get("Error", {}).get("Message", "")) or code)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if (of_key := key_trouble(error)) is not None:
+        if of_key is KeyTrouble.BUSY:
+            return Unavailable(f"AWS is busy: {error.operation_name}: {message}")
+        detail = f"AWS refuses {service} {error.operation_name}: the KMS key {of_key.value}: {message}"
+        return AwsRefused(detail, code=code, hint=of_key.hint)
     if code in DENIED:
         action = _action(message, service, str(error.operation_name))
         return AwsRefused(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from botocore import exceptions as botocore
 
-from runner.aws.errors import LOG_IN, NOT_ACCEPTED, code_of, unconfigured
+from runner.aws.errors import LOG_IN, NOT_ACCEPTED, KeyTrouble, code_of, key_trouble, unconfigured
 from runner.errors import (
     BulkheadError,
     ConfigError,
@@ -77,7 +77,7 @@ def translated(place: S3Place, doing: Doing) -> Iterator[None]:
     """Raise an error of Bulkhead for every error of S3 or the network inside the block.
 
     An error about one object that is read is an ItemRejected: `not_found`, `access_denied`, `unreadable`, `archived`,
-    or SourceChanged.
+    or SourceChanged. An error about the KMS key of an object is a ConfigError: it is the key of most others, too.
     """
     try:
         yield
@@ -106,6 +106,7 @@ class _Refusal:
         response: dict[str, Any] = dict(error.response)
         metadata = response.get("ResponseMetadata", {})
         self._code = code_of(error)
+        self._key_trouble = key_trouble(error)
         self._message = str(response.get("Error", {}).get("Message", ""))
         self._status = int(metadata.get("HTTPStatusCode", 0))
         self._headers: dict[str, str] = metadata.get("HTTPHeaders", {})
@@ -119,18 +120,22 @@ class _Refusal:
     def _transient(self) -> BulkheadError | None:
         if self._code in _FULL or self._status == 507:
             return StorageFull(f"no space is left at {self._place}", hint="free some space and resume")
-        if self._code in _REPEATABLE or self._status == 429 or (self._status >= 500 and self._status != 501):
+        is_busy = self._code in _REPEATABLE or self._key_trouble is KeyTrouble.BUSY
+        if is_busy or self._status == 429 or (self._status >= 500 and self._status != 501):
             return FileUnavailable(f"{self._tried}: S3 answered {self._answer}")
         return None
 
     def _of_all(self) -> BulkheadError | None:
-        """Return the error if it is about everything in the bucket."""
+        """Return the error if it is about everything in the bucket, or about its key, which most objects share."""
         if self._code in _OTHER_REGION or (_BUCKET_REGION in self._headers and self._status in (301, 307)):
             return self._other_region()
         if self._code in NOT_ACCEPTED or self._code == "RequestTimeTooSkewed":
             return self._not_accepted()
         if self._code == "NoSuchBucket":
             return self._no_bucket()
+        if self._key_trouble is not None:
+            detail = f"{self._tried}: the KMS key that encrypts it {self._key_trouble.value} ({self._answer})"
+            return ConfigError(detail, hint=self._key_trouble.hint)
         return None
 
     def _of_the_call(self) -> BulkheadError:

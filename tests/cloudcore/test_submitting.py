@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from runner.aws.s3 import S3Place
+from runner.aws.s3_errors import Doing, translation
 from runner.cloud.context import Landing
 from runner.cloud.deadline import Deadline
 from runner.cloud.handlers.register import ingest
@@ -32,6 +34,7 @@ from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, Remot
 from runner.quota.slots import Slot
 from tests.cloudcore.bench import Bench
 from tests.cloudcore.scenario import CONFIG
+from tests.support.scripted_s3 import refusal
 
 pytestmark = pytest.mark.virtual_time
 
@@ -483,6 +486,26 @@ async def test_an_object_that_may_not_be_read_is_given_up_though_nothing_was_rea
             await bench.do(Queue.SUBMIT, landed, receives=receives)
         assert await bench.states() == {"orders/a.csv": state}
     assert len(bench.take(Queue.FINISH)) == 1
+
+
+async def test_files_whose_key_cannot_be_used_wait_until_it_can(bench: Bench) -> None:
+    await bench.configured()
+    landed, read = bench.drop("orders/a.csv"), bench.bucket.read
+
+    def disabled(*_: Any) -> Any:
+        refused = refusal(400, "KMS.DisabledException", "the key is disabled")
+        raise translation(refused, S3Place("inbox", "orders/a.csv"), Doing.READ) from refused
+
+    bench.bucket.read = disabled  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="KMS key"):
+        await bench.do(Queue.SUBMIT, landed, receives=5)
+    assert await bench.states() == {"orders/a.csv": "queued"}
+    bench.bucket.read = read  # type: ignore[method-assign]
+    await asyncio.sleep(600)
+    await bench.reconcile()
+    (again,) = bench.take(Queue.SUBMIT)
+    await bench.do(Queue.SUBMIT, again)
+    assert bench.uploads == ["orders/a.csv"]
 
 
 async def test_a_schema_that_the_vendor_does_not_have_is_told_on_the_item(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from botocore import exceptions as botocore
 
 from runner.aws.client import open_client
-from runner.aws.errors import code_of, translated
+from runner.aws.errors import KeyTrouble, code_of, key_trouble, translated
 from runner.errors import LedgerError, LedgerUnavailable
 from runner.ledger.dynamodb.clock import SharedTime
 from runner.ledger.dynamodb.decoding import open_session
@@ -334,7 +334,7 @@ class DynamoTable:
             return ConditionFailed({0: error.response.get("Item")})
         if code == "TransactionCanceledException":
             return _cancelled(error.response)
-        if code in _TRANSIENT_CODES or status >= 500:
+        if code in _TRANSIENT_CODES or status >= 500 or key_trouble(error) is KeyTrouble.BUSY:
             return None
         return self._refusal(code, str(error)) or translated(error, service="dynamodb")
 

@@ -257,7 +257,13 @@ async def test_a_transient_error_is_retried(operation: str) -> None:
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
     ("status", "code", "error"),
-    [(503, "SlowDown", Unavailable), (507, "XMinioStorageFull", StorageFull), (403, "AccessDenied", SinkFailed)],
+    [
+        (503, "SlowDown", Unavailable),
+        (400, "KMS.ThrottlingException", Unavailable),
+        (507, "XMinioStorageFull", StorageFull),
+        (403, "AccessDenied", SinkFailed),
+        (400, "KMS.DisabledException", SinkFailed),
+    ],
 )
 async def test_an_upload_that_cannot_be_finished_is_given_up(status: int, code: str, error: type[Exception]) -> None:
     client = ScriptedS3(complete_multipart_upload=[refusal(status, code)])

@@ -65,6 +65,19 @@ async def test_a_missing_object_is_distinguished_from_a_missing_bucket() -> None
         await source_of(ScriptedS3(get_object=[refusal(404, "NoSuchBucket")])).prepare(ITEM)
 
 
+async def test_a_key_that_is_disabled_during_a_run_stops_it_and_rejects_nothing() -> None:
+    source = source_of(ScriptedS3(get_object=[FOUND, refusal(400, "KMS.DisabledException")]))
+    await source.prepare(ITEM)
+    with pytest.raises(ConfigError, match="KMS key") as caught:
+        await source.prepare(ITEM)
+    assert not isinstance(caught.value.__cause__, ItemRejected), "a function would give up the file"
+
+
+async def test_a_moment_in_which_a_key_is_busy_is_waited_for() -> None:
+    source = source_of(ScriptedS3(get_object=[refusal(400, "KMS.ThrottlingException"), FOUND]))
+    assert (await source.prepare(ITEM)).size_bytes == 4
+
+
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidAccessKeyId", "RequestTimeTooSkewed"])
 async def test_credentials_that_end_during_a_run_stop_it_and_reject_nothing(code: str) -> None:
     source = source_of(ScriptedS3(get_object=[FOUND, refusal(400, code)]))

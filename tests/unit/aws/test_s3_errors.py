@@ -8,9 +8,20 @@ import aiohttp
 import pytest
 from botocore import exceptions as botocore
 
+from runner.aws.errors import KeyTrouble, key_trouble
+from runner.aws.errors import translated as of_service
 from runner.aws.s3 import S3Place
 from runner.aws.s3_errors import FOREIGN, Doing, translated, translation
-from runner.errors import BulkheadError, ConfigError, FileUnavailable, SourceNotFound, StorageFull, TransientError
+from runner.errors import (
+    AwsRefused,
+    BulkheadError,
+    ConfigError,
+    FileUnavailable,
+    SourceNotFound,
+    StorageFull,
+    TransientError,
+    Unavailable,
+)
 from tests.support.scripted_s3 import refusal
 
 PLACE = S3Place("inbox", "2026/")
@@ -46,6 +57,64 @@ def test_what_is_no_error_of_s3_passes() -> None:
     assert not issubclass(ValueError, FOREIGN)
     with pytest.raises(ValueError, match="ours"), translated(PLACE, Doing.LIST):
         raise ValueError("ours")
+
+
+NO_KEY_POLICY = "User: arn:aws:sts::1:assumed-role/r is not authorized to perform: kms:Decrypt on the resource"
+
+
+@pytest.mark.parametrize("doing", Doing)
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (refusal(400, "KMS.DisabledException", "arn:aws:kms:eu-west-1:1:key/k is disabled."), "enable it"),
+        (refusal(400, "KMS.KMSInvalidStateException", "the key is pending deletion"), "cancel its deletion"),
+        (refusal(400, "KMS.NotFoundException"), "see the key in KMS"),
+        (refusal(403, "AccessDenied", NO_KEY_POLICY), "allow kms:Decrypt"),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_no_property_of_one_object(error: Exception, hint: str, doing: Doing) -> None:
+    found = translation(error, PLACE, doing)
+    assert type(found) is ConfigError
+    assert "the KMS key that encrypts it" in str(found)
+    assert hint in (found.hint or "")
+
+
+@pytest.mark.parametrize("doing", Doing)
+@pytest.mark.parametrize(
+    "code", ["KMS.ThrottlingException", "KMS.KMSInternalException", "KMS.DependencyTimeoutException"]
+)
+def test_a_key_that_is_busy_may_be_tried_again(code: str, doing: Doing) -> None:
+    assert type(translation(refusal(400, code), PLACE, doing)) is FileUnavailable
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "trouble"),
+    [
+        ("KmsThrottled", "", KeyTrouble.BUSY),
+        ("KMSThrottling", "", KeyTrouble.BUSY),
+        ("KmsDisabled", "", KeyTrouble.UNUSABLE),
+        ("KMSAccessDenied", "", KeyTrouble.DENIED),
+        (
+            "AccessDeniedException",
+            "KMS key access denied error: DisabledException: the key is disabled",
+            KeyTrouble.UNUSABLE,
+        ),
+        ("AccessDeniedException", "KMS key access denied error: ThrottlingException: slow down", KeyTrouble.BUSY),
+        ("AccessDeniedException", "not authorized to perform: dynamodb:GetItem on table kms", None),
+        ("AccessDenied", "Access Denied", None),
+        ("ThrottlingException", "", None),
+    ],
+)
+def test_each_service_says_in_its_own_way_that_a_key_is_the_trouble(
+    code: str, message: str, trouble: KeyTrouble | None
+) -> None:
+    error = refusal(400, code, message)
+    assert key_trouble(error) is trouble
+    kinds = {KeyTrouble.BUSY: Unavailable, KeyTrouble.UNUSABLE: AwsRefused, KeyTrouble.DENIED: AwsRefused}
+    if trouble is not None:
+        found = of_service(error, service="dynamodb")
+        assert type(found) is kinds[trouble]
+        assert found.hint == (None if trouble is KeyTrouble.BUSY else trouble.hint)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.errors import AwsRefused
 from runner.ledger import rules
 from runner.ledger.dynamodb import keys as table
 from runner.ledger.dynamodb import rows
+from runner.ledger.dynamodb.table import DynamoTable
 from runner.models import ItemState
+from tests.support.scripted_s3 import ScriptedS3, refusal
 
 sources = st.text(st.characters(codec="utf-8"), max_size=30)
 
@@ -41,3 +45,14 @@ def test_batches_that_were_stored_without_numbers_come_before_those_with_one_by_
     first, second = {"ts": table.number(5)}, {"ts": table.number(6)}
     numbered = [{"ts": table.number(4), "nr": table.number(nr)} for nr in (1, 2)]
     assert sorted([*reversed(numbered), second, first], key=rows.batch_order) == [first, second, *numbered]
+
+
+async def test_a_table_whose_key_is_busy_is_asked_again_and_one_whose_key_is_disabled_says_so() -> None:
+    busy = refusal(400, "AccessDeniedException", "KMS key access denied error: ThrottlingException: slow down")
+    answer = {"Item": {"pk": {"S": "a"}}, "ResponseMetadata": {"RequestId": "r"}}
+    asked = DynamoTable(ScriptedS3(get_item=[busy, answer]), "bulkhead")
+    assert await asked.get(table.key("a")) == answer["Item"]
+    disabled = refusal(400, "AccessDeniedException", "KMS key access denied error: DisabledException: it is disabled")
+    with pytest.raises(AwsRefused, match="KMS key cannot be used") as caught:
+        await DynamoTable(ScriptedS3(get_item=[disabled]), "bulkhead").get(table.key("a"))
+    assert "enable it" in (caught.value.hint or "")
