@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from runner import identity
 from runner.config.route_remarks import fault_sentences, remarks_of_routes
 from runner.errors import (
     AuthRefused,
@@ -135,7 +136,8 @@ class _Run:
         self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
         self._foreign = ForeignWatch(
             self._outage.api.inner, retrieve=self._outage.api.retrieve, ledger=context.ledger,
-            batch_id=batch.batch_id, vendor_time=context.vendor_time, on_found=self._stop_conditions.stop_for,
+            batch_id=batch.batch_id, source=identity.short(batch.source_uri), vendor_time=context.vendor_time,
+            on_found=self._stop_conditions.stop_for,
         )  # fmt: skip
         watched = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api
         api = watched.until(context.stop)

@@ -2,6 +2,7 @@
 
 An import of this ledger is bound to its item before it gets data. So one that has data, bears the tag of an item, and
 belongs to no item, was made by a run with another ledger; if it is newer than this run, that run is in progress, too.
+Nothing tells which files a pack has while it is imported, so each such pack of the same source counts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from runner.dromo.rate_limited import WrappedApi
 from runner.errors import ForeignImports, ImportNotFound, RequestInvalid, TagInUse, TransientError
 from runner.formatting import counted
 from runner.models import ImportStatus, RemoteImport, batch_of_members, tag_of
+from runner.packing.body import PackName
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -44,10 +46,13 @@ class ForeignWatch(WrappedApi):
         retrieve: Callable[[str], Awaitable[RemoteImport]],
         ledger: Ledger,
         batch_id: str,
+        source: str,
         vendor_time: VendorTime,
         on_found: Callable[[ForeignImports], None],
     ) -> None:
+        """`source` is as in `PackName`."""
         super().__init__(api)
+        self._source = source
         self._retrieve = retrieve
         self._ledger = ledger
         self._batch_id = batch_id
@@ -104,6 +109,7 @@ class ForeignWatch(WrappedApi):
         self._own.update(owned)
         foreign = {tag_of(found[one].original_filename) or "": found[one] for one in found if one not in owned}
         self._others.update(foreign)
+        packs = [(sentence, found[one]) for one in found if one not in owned and (sentence := self._pack(found[one]))]
         items = await self._ledger.by_tag(foreign) if foreign else {}
         ours = [
             (item.source, foreign[tag])
@@ -111,8 +117,24 @@ class ForeignWatch(WrappedApi):
             for item in same
             if batch_of_members(item.batch_id) == self._batch_id and await self._is_confirmed(item, foreign[tag])
         ]
+        ours += [(sentence, remote) for sentence, remote in packs if await self._is_there(remote)]
         if ours:
             self._on_found(self._error(sorted(ours, key=lambda one: one[0])))
+
+    def _pack(self, remote: RemoteImport) -> str:
+        """Return what to call an import if it is a pack of the source of this run, else ""."""
+        name = PackName.parse(remote.original_filename)
+        is_of_source = name is not None and name.source == self._source
+        return f"a pack of {counted(name.file_count, 'file')}" if name is not None and is_of_source else ""
+
+    async def _is_there(self, remote: RemoteImport) -> bool:
+        """Return whether a retrieve shows an import as the list does."""
+        try:
+            found = await self._retrieve(remote.import_id)
+        except (TransientError, ImportNotFound, RequestInvalid):
+            return False
+        same_name = found.original_filename == remote.original_filename
+        return same_name and found.status != ImportStatus.AWAITING_UPLOAD
 
     async def _is_confirmed(self, item: Item, remote: RemoteImport) -> bool:
         """Return whether retrieves show the import as the list does, and that of the item, if it has one.

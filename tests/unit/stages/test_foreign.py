@@ -12,9 +12,10 @@ import pytest
 
 from runner import identity
 from runner.dromo.clock import VendorTime
-from runner.errors import BulkheadError, OutcomeUnknown
+from runner.errors import BulkheadError, ImportNotFound, OutcomeUnknown
 from runner.local.pipeline import RunResult
 from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
+from runner.packing.body import PackName
 from runner.stages.foreign import ForeignWatch
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -110,6 +111,53 @@ async def test_what_is_no_proof_of_another_run_changes_nothing(change: dict[str,
     assert result.by_state == {S.COLLECTED: len(FILES)}
 
 
+def foreign_pack(bench: Bench, *, status: str = "RUNNING", source: str = "", **changes: Any) -> RemoteImport:
+    """Let another ledger send a pack now, of the bench's source unless `source` is another."""
+    name = str(PackName(20, "abcdefghijklm", identity.short(source or bench.source.uri)))
+    made = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=name), status=status)
+    bench.vendor.change(made.import_id, **changes)
+    return made
+
+
+async def test_a_pack_of_the_same_source_that_is_of_another_ledger_stops_the_run() -> None:
+    bench = Bench(FILES)
+    made: list[RemoteImport] = []
+    result = await after(30, bench, lambda: made.append(foreign_pack(bench)))
+    assert stopped(bench, f"a pack of 20 files (import {made[0].import_id})")
+    assert result.by_state[S.QUEUED] > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "AWAITING_UPLOAD"},
+        {"created_at": EPOCH - timedelta(seconds=1)},
+        {"source": "file:///another/inbox"},
+    ],
+    ids=["empty", "older than the run", "of another source"],
+)
+async def test_a_pack_that_is_no_proof_of_another_run_changes_nothing(change: dict[str, Any]) -> None:
+    bench = Bench(FILES)
+    result = await after(30, bench, lambda: foreign_pack(bench, **change))
+    assert bench.stop.reason is None
+    assert result.by_state == {S.COLLECTED: len(FILES)}
+
+
+async def test_a_pack_that_the_vendor_does_not_find_stops_nothing() -> None:
+    bench = Bench(FILES)
+    retrieve = bench.vendor.retrieve
+
+    async def without_packs(import_id: str) -> RemoteImport:
+        found = await retrieve(import_id)
+        if PackName.parse(found.original_filename) is not None:
+            raise ImportNotFound("there is no such import")
+        return found
+
+    bench.vendor.retrieve = without_packs  # type: ignore[method-assign]
+    result = await after(30, bench, lambda: foreign_pack(bench))
+    assert result.by_state == {S.COLLECTED: len(FILES)}
+
+
 @pytest.mark.parametrize(("waits_s", "found"), [(0, 1), (1900, 0)])
 async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(waits_s: float, found: int) -> None:
     bench, errors = Bench(FILES), list[BulkheadError]()
@@ -120,6 +168,7 @@ async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(wa
         retrieve=bench.vendor.retrieve,
         ledger=bench.ledger,
         batch_id=BATCH_ID,
+        source="",
         vendor_time=VendorTime(bench.clock),
         on_found=errors.append,
     )
