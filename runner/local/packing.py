@@ -146,7 +146,7 @@ class Packing:
         lost = await self._packs.lost.found()
         self._lost = {tag: one.refusal() for tag, one in lost.items() if one.has_data}
         others = await self._packs.lost.of_other_sources()
-        await self._packs.unsent.settle(lost, others)
+        await self._apply_filters(await self._packs.unsent.settle(lost, others))
         await self._recover()
         await self._adopt({tag: one for tag, one in lost.items() if tag not in self._made}, others)
         plan = None
@@ -327,6 +327,18 @@ class Packing:
         for why, count in released.items():
             packs = f"{counted(count, 'pack')} of an earlier run {'is' if count == 1 else 'are'}"
             self._emit(Notice(code="packing", message=f"{packs} not sent: {why}"))
+        if selection.left_out:
+            self._emit(left_out_notice(selection.left_out))
+
+    async def _apply_filters(self, queued: list[str]) -> None:
+        """Leave out those files of packs that were given up that the filters of this run leave out."""
+        if not queued:
+            return
+        items = await self._ledger.look_up(self._batch.batch_id, queued)
+        batch_id, files = self._batch.batch_id, self._packs.files
+        selection = Selection(batch_id, ledger=self._ledger, source=files, transitions=self._transitions)
+        for source in await selection.left_out_of(list(items.values())):
+            await selection.leave_out(items[source])
         if selection.left_out:
             self._emit(left_out_notice(selection.left_out))
 

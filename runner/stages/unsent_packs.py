@@ -65,24 +65,27 @@ class UnsentPacks:
         self._again = again
         self._emit = emit
 
-    async def settle(self, lost: Mapping[str, LostPack], others: Mapping[str, LostPack]) -> None:
+    async def settle(self, lost: Mapping[str, LostPack], others: Mapping[str, LostPack]) -> list[str]:
         """Bind or dissolve those packs whose files are at the vendor; `lost` and `others` are packs without an owner.
 
-        Files of dissolved packs are queued, and found by their tags. Raises as `OtherSources.with_files_of_the_run`.
+        Returns the files that are queued again, and found by their tags. Raises as `OtherSources.tags_of`.
         """
         if self._again or await self._ledger.batch(self._batch_id) is None:
-            return
+            return []
         unsent = [pack async for pack in self._ledger.items(self._batch_id, states={_S.QUEUED, _S.CREATING})]
         if not unsent:
-            return
+            return []
+        queued: list[str] = []
         sent = {tag: one for tag, one in lost.items() if one.has_data}
         tags = await self._others.tags_of([*sent.values(), *others.values()])
         for pack in unsent:
             members = await self._waiting(pack)
             if pack.source in sent:
-                await self._bind(pack, members, sent[pack.source])
+                queued += await self._bind(pack, members, sent[pack.source])
             elif tags is None or await self._is_sent(pack, members, tags):
                 await self._ends.release(pack, "another ledger has sent files of the pack")
+                queued += [member.source for member in members]
+        return queued
 
     async def _is_sent(self, pack: Item, members: Sequence[Item], tags: set[str]) -> bool:
         if any(member.tag in tags for member in members):
@@ -92,8 +95,8 @@ class UnsentPacks:
             return False
         return any([await self._orphans.match(one.tag or "", route.schema_id) is not None for one in members])
 
-    async def _bind(self, pack: Item, members: Sequence[Item], lost: LostPack) -> None:
-        """Bind a pack to the import that another ledger has made; its files that have changed since leave it."""
+    async def _bind(self, pack: Item, members: Sequence[Item], lost: LostPack) -> list[str]:
+        """Bind a pack to the import that another ledger has made; return its files that have changed, and leave it."""
         changed = [one for one in members if await self._members.has_changed(one)]
         remote = lost.remote
         recipe = PackRecipe.of(pack)
@@ -125,11 +128,12 @@ class UnsentPacks:
             )
             await self._transitions.advance_all([bind, *leave])
         except (StaleItem, TagInUse, ImportIdTaken):
-            return
+            return []
         await self._ledger.count_up(batch_of_members(self._batch_id), creates=1)
         others = f"; changed since: {len(changed):,}" if changed else ""
         came = f"{counted(len(members) - len(changed), 'file')} came with a pack that another ledger has sent"
         self._emit(Notice(code="packing", message=f"{came}, and are not sent again{others}"))
+        return [one.source for one in changed]
 
     async def _waiting(self, pack: Item) -> list[Item]:
         members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)

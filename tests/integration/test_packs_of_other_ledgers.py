@@ -120,6 +120,34 @@ async def test_an_unsent_pack_of_which_a_file_was_sent_from_another_source_is_no
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
 
 
+async def test_filters_apply_to_files_of_an_unsent_pack_of_which_another_ledger_has_sent_a_file(night: Night) -> None:
+    inbox_of(night, 5)
+    await stop_with_a_pack_that_is_not_sent(night)
+    swap_ledger(night, "ledger", "first")
+    listed = spec_of_list(night, count=2)
+    await run(night, replace(listed, pack=None))
+    lose_ledger(night)
+    swap_ledger(night, "first", "ledger")
+    outcome = await run(night, replace(night.spec(), source=replace(night.spec().source, exclude=("04.csv",))))
+    assert outcome.by_state == {S.COLLECTED: 4, S.SKIPPED: 1}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(4))
+
+
+async def test_a_pack_that_was_given_up_here_and_sent_by_another_ledger_is_not_sent_again(night: Night) -> None:
+    inbox_of(night, 5)
+    await stop_with_a_pack_that_is_not_sent(night)
+    night.stop_when = lambda event: isinstance(event, ItemMoved) and event.new is S.QUEUED
+    await night.run(pack=0)
+    night.stop_when = None
+    assert len(await night.named(S.QUEUED)) == 5
+    swap_ledger(night, "ledger", "first")
+    await night.run()
+    lose_ledger(night)
+    swap_ledger(night, "first", "ledger")
+    assert (await night.run()).by_state == {S.COLLECTED: 5}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
 @pytest.mark.parametrize("pack", [1000, None, 0], ids=["packed", "as before", "off"])
 @pytest.mark.parametrize("changed", ["content", "name"])
 async def test_with_an_old_copy_of_the_ledger_only_a_file_that_changed_leaves_the_pack_that_was_sent(
