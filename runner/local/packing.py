@@ -6,7 +6,7 @@ A pack takes the same way as an item: submit, track, collect. Its members are `p
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING
 
 from runner.errors import (
@@ -24,6 +24,7 @@ from runner.formatting import counted
 from runner.local.continuing import Selection, left_out_notice
 from runner.local.feeder import unfinished
 from runner.models import ItemState
+from runner.stages.pack_comparison import PACK_DIFFERS, PACK_NOT_COMPARED
 from runner.stages.pack_recipe import PackRecipe
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 _S = ItemState
 _PAGE = 200
+_UNCOMPARED_MOST = 3
+"""After so many canaries of a route that could not be compared with their predictions, its other files travel alone."""
+
 _PLANNING = "packs that are still to be made"
 """Stands in flight for files that wait for their pack."""
 
@@ -78,8 +82,9 @@ class Packing:
         """Packs that a ledger which is lost has sent, by tag: they are made again, and adopt their imports."""
         self._planned: set[str] = set()
         self._made: set[str] = set()
-        self._ends: dict[str, asyncio.Future[bool]] = {}
+        self._ends: dict[str, asyncio.Future[bool | None]] = {}
         self._stopped: set[str] = set()
+        self._uncompared: Counter[str] = Counter()
         self._is_planned = asyncio.Event()
         self._to_make = self._ended_count = 0
         self._unsent: set[str] = set()
@@ -190,29 +195,43 @@ class Packing:
         self._inflight.release(_PLANNING)
 
     async def _make_all(self, binding: str, planned: list[PlannedPack], plan: PackPlan) -> None:
-        planned = sorted(planned, key=lambda one: (self._tag_of(one) not in self._lost, not one.is_canary))
-        for one in planned:
-            tag = self._tag_of(one)
-            if binding in self._stopped and tag not in self._lost:
+        left = deque(sorted(planned, key=lambda one: (self._tag_of(one) not in self._lost, not one.is_canary)))
+        needs_canary = False
+        while left:
+            one = left.popleft()
+            is_lost = self._tag_of(one) in self._lost
+            if binding in self._stopped and not is_lost:
                 self._to_make -= 1
                 continue
-            pack = await self._packs.make(one, plan)
-            if tag in self._lost and (pack is None or pack.source != tag):
-                raise self._lost[tag]
-            self._planned.difference_update(plan.sources_of(one))
-            self._to_make -= 1
-            if pack is None:
-                self._feeder.again()
-                continue
-            self._take(pack)
-            end = self._ends[pack.source] = asyncio.get_running_loop().create_future()
-            await self._route(pack)
-            if one.is_canary and not await end:
-                self._stopped.add(binding)
+            if needs_canary and not is_lost:
+                one, *others = self._packs.with_canary(one, plan)
+                left.extendleft(others)
+                self._to_make += len(others)
+            is_proven = await self._make(one, plan)
+            needs_canary = not is_proven if one.is_canary else needs_canary
         for one in planned:
             self._planned.difference_update(plan.sources_of(one))
         self._feeder.again()
         self._tell()
+
+    async def _make(self, one: PlannedPack, plan: PackPlan) -> bool:
+        """Make a planned pack; return whether it has shown that packing works, which only a canary is waited for."""
+        tag = self._tag_of(one)
+        pack = await self._packs.make(one, plan)
+        if tag in self._lost and (pack is None or pack.source != tag):
+            raise self._lost[tag]
+        self._planned.difference_update(plan.sources_of(one))
+        self._to_make -= 1
+        if pack is None:
+            self._feeder.again()
+            return False
+        self._take(pack)
+        end = self._ends[pack.source] = asyncio.get_running_loop().create_future()
+        await self._route(pack)
+        proof = await end if one.is_canary else None
+        if proof is False:
+            self._stopped.add(one.binding)
+        return proof is True
 
     def _tag_of(self, planned: PlannedPack) -> str:
         return self._packs.maker.tag_of(planned.tags, planned.binding)
@@ -230,7 +249,8 @@ class Packing:
         """Let the members of a pack that was not sent travel alone. Raises ForeignImports if another ledger sent it."""
         self._refuse_lost(pack)
         await self._packs.ends.release(pack, reason)
-        self._ended(pack, is_proof=False)
+        self._canary_failed(pack, reason)
+        self._ended(pack, proof=False)
 
     async def finish(self, pack: Item) -> None:
         """Collect a pack that has succeeded, or see to the members of one that has not.
@@ -252,16 +272,41 @@ class Packing:
         elif pack.state is _S.SUCCEEDED:
             self._inflight.release(pack.source)
             return
-        self._ended(pack, is_proof=pack.state is _S.COLLECTED and pack.error_code is None)
+        self._ended(pack, proof=self._proof_of(pack))
+
+    def _proof_of(self, pack: Item) -> bool | None:
+        """Return whether a pack that has ended shows that packing works, or that it does not; None if neither.
+
+        A pack whose files changed before it was sent, and one of which no file can be compared, show neither.
+        """
+        if pack.state is not _S.COLLECTED:
+            return None if pack.state in (_S.REJECTED, _S.SKIPPED) else False
+        binding = PackRecipe.of(pack).binding
+        if pack.error_code == PACK_DIFFERS:
+            self._stopped.add(binding)
+        if pack.error_code != PACK_NOT_COMPARED:
+            return pack.error_code is None
+        self._uncompared[binding] += 1
+        if self._uncompared[binding] < _UNCOMPARED_MOST:
+            return None
+        self._canary_failed(pack, f"none of its first {_UNCOMPARED_MOST} packs can be compared with its prediction")
+        return False
 
     def _refuse_lost(self, pack: Item) -> None:
         """Raise ForeignImports if a pack without an import has the tag of one that a ledger which is lost has sent."""
         if pack.import_id is None and pack.source in self._lost:
             raise self._lost[pack.source]
 
-    def deferred(self, pack: Item) -> None:
+    def deferred(self, pack: Item, why: str) -> None:
         """Take note that a pack was left to a later run."""
-        self._ended(pack, is_proof=False)
+        if not self._stop.requested:
+            self._canary_failed(pack, f"its first pack is left to a later run: {why}")
+        self._ended(pack, proof=False)
+
+    def _canary_failed(self, pack: Item, why: str) -> None:
+        """Say that the other files of a canary's route travel alone, if this run waits for the canary to pack them."""
+        if pack.source in self._ends and PackRecipe.of(pack).is_canary:
+            self._packs.ends.say_stopped(pack, why)
 
     async def of_members(self, reasons: dict[str, str]) -> dict[str, str]:
         """Return reasons by source, those of packs by the sources of their members."""
@@ -279,10 +324,10 @@ class Packing:
             self._take(one)
             await self._route(one)
 
-    def _ended(self, pack: Item, *, is_proof: bool) -> None:
+    def _ended(self, pack: Item, *, proof: bool | None) -> None:
         end = self._ends.pop(pack.source, None)
         if end is not None and not end.done():
-            end.set_result(is_proof)
+            end.set_result(proof)
         self._inflight.release(pack.source)
         self._feeder.again()
         self._ended_count += 1

@@ -534,7 +534,7 @@ class _Run:
         self._inflight.release(item.source)
         self._deferred.add(item, why)
         if self._packing and item.kind is ItemKind.PACK:
-            self._packing.deferred(item)
+            self._packing.deferred(item, why)
 
     def _is_not_fed(self, item: Item) -> bool:
         """Return whether a queued item waits for a pack, or is held back."""

@@ -111,12 +111,15 @@ class PackEnds:
         if not members:
             return PackEnd()
         if pack.state is not _S.FAILED:
+            self._say(
+                f"a pack of {counted(len(members), 'file')} is not sent, so they travel alone: {pack.error_message}"
+            )
             await self._queue(members, f"the pack was not sent: {pack.error_message}")
             return PackEnd()
         recipe = PackRecipe.of(pack)
         if pack.error_code not in _NOT_IMPORTED:
             await self._transitions.advance_all([_fail(member, pack) for member in members])
-            self._say_stopped(recipe, pack)
+            self.say_stopped(pack, pack.error_message)
             return PackEnd(stops_packing=True)
         halves = () if pack.error_code != "import_failed" or recipe.is_canary else await self._halve(members)
         if not halves:
@@ -124,7 +127,7 @@ class PackEnds:
             await self._queue(members, f"the pack failed: {pack.error_message}", keep_place=keep_place)
         is_refused = pack.error_code in {"create_refused", "upload_refused"}
         if is_refused or recipe.is_canary:
-            self._say_stopped(recipe, pack)
+            self.say_stopped(pack, pack.error_message)
         return PackEnd(halves, stops_packing=is_refused or recipe.is_canary)
 
     async def end_review(self, pack: Item) -> tuple[Item, PackEnd]:
@@ -233,6 +236,8 @@ class PackEnds:
             pack, _S.FAILED, reason=DISSOLVED, error_code=DISSOLVED, error_message="its import needed a review"
         )
         self._say(f"a pack of {counted(len(members), 'file')} needed a review: its files are sent otherwise")
+        if recipe.is_canary:
+            self.say_stopped(ended, "the import of its first pack needed a review")
         others = [member for member in members if member.tag not in named]
         new_packs: tuple[Item, ...] = ()
         if named and len(others) > 1 and not recipe.is_canary:
@@ -273,12 +278,10 @@ class PackEnds:
         members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)
         return [member for member in members if member.state is _S.PACKED]
 
-    def _route_name(self, recipe: PackRecipe) -> str:
-        route = recipe.member_route(self._routes)
-        return f"route {route.name}" if route is not None else "a route"
-
-    def _say_stopped(self, recipe: PackRecipe, pack: Item) -> None:
-        self._say(f"packing of {self._route_name(recipe)} stops: {pack.error_message}")
+    def say_stopped(self, pack: Item, why: str | None) -> None:
+        """Say that no more files of a pack's route are packed."""
+        route = PackRecipe.of(pack).member_route(self._routes)
+        self._say(f"packing of {f'route {route.name}' if route is not None else 'a route'} stops: {why}")
 
     def _say(self, message: str) -> None:
         self._emit(Notice(code="packing", message=message))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runner.config.routes import Route, Routes
     from runner.packing.canary import PredictImport
     from runner.packing.marker import MarkerColumn
+    from runner.packing.planner import PackLimits
     from runner.packing.rules import PackRules
     from runner.protocols import InputReader, Prepared
     from runner.stages.context import Gate
@@ -46,6 +47,7 @@ class PlannedFile:
     source: str
     fingerprint: str
     row_count: int
+    size_bytes: int
     column: MarkerColumn
 
 
@@ -70,6 +72,18 @@ class PackPlan:
 
     def sources_of(self, pack: PlannedPack) -> list[str]:
         return [self.files[tag].source for tag in pack.tags]
+
+    def with_canary(self, pack: PlannedPack, limits: PackLimits) -> list[PlannedPack]:
+        """Return a pack as a canary of its first files, and a pack of the others unless they are too few for one."""
+        count = min(limits.canary_members, len(pack.tags) - limits.fewest)
+        if len(pack.tags) <= limits.canary_members or count < limits.fewest:
+            return [replace(pack, is_canary=True)]
+        return [self._part(pack, pack.tags[:count], is_canary=True), self._part(pack, pack.tags[count:])]
+
+    def _part(self, pack: PlannedPack, tags: tuple[str, ...], *, is_canary: bool = False) -> PlannedPack:
+        files = [self.files[tag] for tag in tags]
+        rows, size_bytes = sum(file.row_count for file in files), sum(file.size_bytes for file in files)
+        return replace(pack, tags=tags, row_count=rows, size_bytes=size_bytes, is_canary=is_canary)
 
 
 class PackPlanner:
@@ -167,7 +181,9 @@ class PackPlanner:
             unique_keys=member.unique_keys,
             members=self._members_of(route),
         )
-        return candidate, PlannedFile(item.source, prepared.fingerprint, member.row_count, member.marker)
+        return candidate, PlannedFile(
+            item.source, prepared.fingerprint, member.row_count, member.size_bytes, member.marker
+        )
 
     async def _tag_of(self, item: Item, prepared: Prepared, route: Route) -> str | None:
         """Return the tag of a file's content; None if an earlier item or an import decides what happens to the file."""

@@ -97,6 +97,10 @@ class Packs:
         """Make a planned pack, as `PackMaker.make_planned`."""
         return await self.maker.make_planned(planned, plan, self._context.routes, self._rules)
 
+    def with_canary(self, planned: PlannedPack, plan: PackPlan) -> list[PlannedPack]:
+        """Return the packs to make of a planned one, as `PackPlan.with_canary`."""
+        return plan.with_canary(planned, self._setup.limits)
+
     @cached_property
     def lost(self) -> LostPacks:
         saved = {route.schema_id for route in self._context.routes.routes}

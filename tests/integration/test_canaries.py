@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.check.sandbox_engine import sandbox_engine
-from runner.events import Event, Notice, PacksChanged
+from runner.events import Event, ItemMoved, Notice, PacksChanged
 from runner.local.outcome import ExitCode
 from runner.models import ItemState, batch_of_packs
 from sandbox import quotas
@@ -129,3 +129,84 @@ async def codes_of_packs(night: Night, batch_id: str) -> list[str | None]:
     async with night.bulkhead() as bulkhead:
         ledger = await bulkhead._resources.ledger(write=False)
         return [pack.error_code async for pack in ledger.items(batch_of_packs(batch_id))]
+
+
+def append_to(path: Path) -> None:
+    path.write_text(f"{path.read_text()}Late,late@example.com\n")
+
+
+class Appending:
+    """A person who adds a row to files of the canary at one moment; as a `stop_when` that never stops."""
+
+    def __init__(self, night: Night, *, when: Callable[[Event], bool], most: int = 1) -> None:
+        self.changed: list[str] = []
+        self._packed: list[str] = []
+        self._night = night
+        self._when = when
+        self._most = most
+
+    def __call__(self, event: Event) -> bool:
+        if isinstance(event, ItemMoved) and event.new is S.PACKED:
+            self._packed.append(event.source)
+        if not self.changed and self._packed and self._when(event):
+            self.changed = self._packed[: self._most]
+            for source in self.changed:
+                append_to(self._night.inbox / source)
+        return False
+
+
+def just_packed(event: Event) -> bool:
+    return isinstance(event, ItemMoved) and event.new is S.PACKED
+
+
+def just_sent(event: Event) -> bool:
+    return isinstance(event, PacksChanged) and event.unsent < event.total
+
+
+async def sent_alone(night: Night) -> int:
+    return sum(item.import_id is not None for item in (await night.items()).values())
+
+
+async def test_a_canary_whose_file_changes_before_it_is_sent_is_followed_by_another_one(night: Night) -> None:
+    inbox_of(night, 30)
+    night.stop_when = person = Appending(night, when=just_packed)
+    outcome = await night.run()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 30})
+    assert await sent_alone(night) == 5
+    assert notices(night, "packing")[1:] == [
+        f"a pack of 5 files is not sent, so they travel alone: {person.changed[0]} changed after it was packed"
+    ]
+
+
+async def test_a_file_of_a_canary_that_changes_during_the_import_does_not_stop_packing(night: Night) -> None:
+    inbox_of(night, 30)
+    night.stop_when = person = Appending(night, when=just_sent)
+    outcome = await night.run()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 30})
+    assert await sent_alone(night) == 0
+    assert notices(night, "pack_not_compared") == [
+        f"the first pack of route all is compared without {person.changed[0]}: it has changed since it was packed"
+    ]
+
+
+async def test_a_canary_of_which_all_files_change_during_the_import_is_followed_by_another_one(night: Night) -> None:
+    inbox_of(night, 30)
+    night.stop_when = Appending(night, when=just_sent, most=5)
+    outcome = await night.run()
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 30})
+    assert await sent_alone(night) == 0
+    assert len(notices(night, "pack_not_compared")) == 1
+    assert sorted(await codes_of_packs(night, outcome.batch.batch_id), key=str) == [None, None, "pack_not_compared"]
+
+
+async def test_packing_stops_with_a_notice_if_the_first_pack_needs_a_review(tmp_path: Path) -> None:
+    any_pace = quotas.Rate(100_000, 60.0)
+    quick = SandboxSettings(license_key=LICENSE_KEY, create_quota=any_pace, poll_quota=any_pace)
+    async with running_sandbox(settings=quick, schemas=[PEOPLE]) as sandbox:
+        night = Night(sandbox, tmp_path)
+        inbox_of(night, 3, bad=2)
+        await night.run()
+    assert notices(night, "packing")[1:] == [
+        "a pack of 5 files needed a review: its files are sent otherwise",
+        "packing of route all stops: the import of its first pack needed a review",
+    ]

@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import pytest
+
 from runner.config.routes import Route, Routes
 from runner.errors import ItemRejected
 from runner.models import Item, ItemKind
 from runner.packing.canary import PredictedImport, PredictImport
+from runner.packing.planner import PackLimits
 from runner.protocols import Prepared
 from runner.stages.earlier import EarlierItems
 from runner.stages.pack_planning import PackPlan, PackPlanner
@@ -73,12 +76,14 @@ async def read_no_schema(_schema_id: str) -> dict[str, Any]:
     raise AssertionError("inline fields need no saved schema")
 
 
-async def planned(items: Sequence[Item], contents: dict[str, bytes], *, gate: Refusing | None = None) -> PackPlan:
+async def planned(
+    items: Sequence[Item], contents: dict[str, bytes], *, gate: Refusing | None = None, limits: PackLimits | None = None
+) -> PackPlan:
     planner = PackPlanner(
         files=Files(contents),
         routes=ROUTES,
         rules=RulesOfRoutes(read_no_schema),
-        setup=PackingSetup(predict=predict),
+        setup=PackingSetup(predict=predict, limits=limits or PackLimits()),
         earlier=EarlierItems(None, endpoint="e"),
         endpoint="e",
         gate=gate,
@@ -130,3 +135,32 @@ async def test_json_and_files_that_changed_after_they_were_listed_are_in_no_pack
     listed = Item(batch_id="b", source="b.csv", version="0", file_key="k", size_bytes=20)
     items = [item("a.csv"), listed, item("c.csv", kind=ItemKind.JSON), item("d.csv")]
     assert sorted((await planned(items, contents)).sources) == ["a.csv", "d.csv"]
+
+
+@pytest.mark.parametrize(
+    ("count", "limits", "parts"),
+    [
+        (2, PackLimits(), [2]),
+        (5, PackLimits(), [5]),
+        (6, PackLimits(), [4, 2]),
+        (8, PackLimits(), [5, 3]),
+        (3, PackLimits(canary_members=2), [3]),
+        (4, PackLimits(canary_members=2), [2, 2]),
+    ],
+)
+async def test_a_pack_that_follows_a_canary_without_a_proof_is_split_into_a_canary_and_the_rest(
+    count: int, limits: PackLimits, parts: list[int]
+) -> None:
+    contents = {
+        f"{number}.csv": table(*[f"row {number},{row}" for row in range(number + 1)]) for number in range(count)
+    }
+    plan = await planned([item(name) for name in contents], contents, limits=PackLimits(canary_members=count))
+    (whole,) = plan.packs
+    found = plan.with_canary(whole, limits)
+    assert [(len(pack.tags), pack.is_canary) for pack in found] == [
+        (size, number == 0) for number, size in enumerate(parts)
+    ]
+    assert tuple(tag for pack in found for tag in pack.tags) == whole.tags
+    assert sum(pack.row_count for pack in found) == whole.row_count
+    assert sum(pack.size_bytes for pack in found) == whole.size_bytes
+    assert [pack.row_count for pack in found] == [sum(plan.files[tag].row_count for tag in pack.tags) for pack in found]
