@@ -7,8 +7,8 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 COMMA  := ,
-# A third worker uses the time in which tests wait for processes.
-PARALLEL := -n 3 --dist worksteal
+# More workers than processors use the time in which tests wait for processes.
+PARALLEL := -n 4 --dist worksteal
 
 # The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
