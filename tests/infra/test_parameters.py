@@ -53,15 +53,19 @@ def test_sam_reads_the_file_as_it_is_written(tmp_path: Path) -> None:
         assert done.stdout.strip() == str(sorted(expected.items()))
 
 
-def findings(tmp_path: Path, text: str | None) -> list[Finding]:
-    stack = Stack(
+def stack_with(**parameters: str) -> Stack:
+    return Stack(
         name="bulkhead",
         region="eu-central-1",
         account="1",
         status="UPDATE_COMPLETE",
-        outputs={},
-        parameters={"Quota": "15/60s", "NightlySchedule": "", "ReconcileMinutes": "5"},
+        outputs={"InboxBucketName": "inbox"},
+        parameters=parameters,
     )
+
+
+def findings(tmp_path: Path, text: str | None) -> list[Finding]:
+    stack = stack_with(Quota="15/60s", NightlySchedule="", ReconcileMinutes="5")
     path = tmp_path / PARAMETERS
     if text is not None:
         path.write_text(text)
@@ -92,3 +96,25 @@ def test_a_file_that_agrees_is_fine_and_one_with_a_mistake_is_not(
 
 def test_without_a_file_nothing_is_said(tmp_path: Path) -> None:
     assert findings(tmp_path, None) == []
+
+
+@pytest.mark.parametrize(
+    ("arriving", "nightly", "inside"),
+    [
+        ("nightly/in/", "nightly/", "nightly/"),
+        ("loads/", "loads/", "loads/"),
+        ("config/in/", "nightly/", "config/"),
+        ("", "nightly/", None),
+        ("in/", "in/nightly/", None),
+        ("nightly/", "nightly/later/", None),
+        ("configs/", "nightly/", None),
+    ],
+)
+def test_a_prefix_that_leaves_no_file_to_import_on_arrival_is_a_failure(
+    arriving: str, nightly: str, inside: str | None
+) -> None:
+    stack = stack_with(InboxPrefix=arriving, NightlyPrefix=nightly)
+    found = StackChecks(stack, None).prefixes()  # type: ignore[arg-type]
+    said = [f"InboxPrefix = {arriving} is inside {inside}, so no file is imported when it arrives"]
+    assert [one.detail for one in found] == (said if inside else [])
+    assert all((one.level, "sam deploy" in (one.hint or "")) == (Level.FAIL, True) for one in found)

@@ -321,6 +321,26 @@ def test_hooks_in_the_configuration_are_off_by_default() -> None:
     assert variables["BULKHEAD_ALLOW_HOOKS"] == {"Ref": ALLOW_HOOKS}
 
 
+@pytest.mark.parametrize("name", ["InboxPrefix", "NightlyPrefix"])
+@pytest.mark.parametrize(
+    ("prefix", "is_allowed"),
+    [
+        ("orders/", True),
+        ("configs/", True),
+        ("orders/config/", True),
+        ("config/", False),
+        ("config/orders/", False),
+        ("orders", False),
+        ("/", False),
+    ],
+)
+def test_a_prefix_ends_with_a_slash_and_is_not_that_from_which_nothing_is_imported(
+    name: str, prefix: str, is_allowed: bool
+) -> None:
+    assert bool(re.fullmatch(template().parameters[name]["AllowedPattern"], prefix)) == is_allowed
+    assert "config/" in template().parameters[name]["ConstraintDescription"]
+
+
 @pytest.mark.parametrize("name", ["ApiUrl", "WebhookUrl"])
 @pytest.mark.parametrize(
     ("url", "is_allowed"),

@@ -206,7 +206,7 @@ class Doctor:
 
     async def _sweep(self) -> list[Finding]:
         """Say when the inbox was swept, and whether a file stays missing; nothing before the first pass."""
-        inbox = f"s3://{self._stack.output(INBOX)}/{self._stack.parameters.get('InboxPrefix', '')}"
+        inbox = f"s3://{self._stack.output(INBOX)}/{self._stack.inbox_prefix}"
         found = await swept(self._ledger, inbox)
         if found is None:
             return []

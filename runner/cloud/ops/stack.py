@@ -75,9 +75,14 @@ class Stack:
         return self.parameters.get("NightlyPrefix") or "nightly/"
 
     @property
+    def inbox_prefix(self) -> str:
+        """Return the prefix of the inbox whose files are imported when they arrive; empty for all files."""
+        return self.parameters.get("InboxPrefix", "")
+
+    @property
     def readable_prefixes(self) -> tuple[str, ...]:
         """Return the prefixes of the inbox that the functions can read."""
-        prefix = self.parameters.get("InboxPrefix", "")
+        prefix = self.inbox_prefix
         return (prefix, self.nightly_prefix) if self.has_existing_inbox and prefix else ("",)
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.aws.errors import DENIED
+from runner.cloud.context import Landing
 from runner.cloud.ops.stack import CONNECT_INBOX, DEPLOY, INBOX, PARAMETERS, TABLE
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import depth_of
@@ -48,6 +49,7 @@ class StackChecks:
             *self.parameters(Path(PARAMETERS)),
             *await run_check("table", self.table),
             *await run_check("inbox", self.inbox),
+            *self.prefixes(),
             *await run_check("queues", self.queues),
         ]
 
@@ -106,6 +108,16 @@ class StackChecks:
             hint = f"files that arrive there are not imported; {command or DEPLOY}"
             return [fail("inbox", f"s3://{bucket} does not notify EventBridge of new files", hint)]
         return [ok("inbox", f"s3://{bucket} notifies EventBridge of new files")]
+
+    def prefixes(self) -> list[Finding]:
+        """Say that no file is imported when it arrives, if one prefix excludes the other; no rule of a template can."""
+        arriving, nightly = self._stack.inbox_prefix, self._stack.nightly_prefix
+        landing = Landing(root=f"s3://{self._stack.outputs.get(INBOX)}/{arriving}", nightly=nightly)
+        if landing.takes(f"{arriving}file"):
+            return []
+        inside = nightly if arriving.startswith(nightly) else landing.config
+        detail = f"InboxPrefix = {arriving} is inside {inside}, so no file is imported when it arrives"
+        return [fail("prefixes", detail, f"change InboxPrefix or NightlyPrefix in {PARAMETERS}, then: sam deploy")]
 
     async def queues(self) -> list[Finding]:
         depths = [await depth_of(self._aws, self._stack, queue) for queue in Queue]
