@@ -551,6 +551,9 @@ class CreateRequest:
         return {key: value for key, value in parts.items() if value is not None}
 
 
+PACK_NAME_START = "pack-of-"
+"""How the `original_filename` of each pack begins."""
+
 _TAG = re.compile(r"\.~([a-z2-7]{13})(?=\.|$)")
 
 

@@ -161,6 +161,13 @@ class ImportIndex(Protocol):
         """Return the stored orphans whose `original_filename` has the tag, also those that an item owns by now."""
         ...
 
+    async def orphans_named(self, start: str) -> list[RemoteImport]:
+        """Return the stored orphans whose `original_filename` begins with `models.PACK_NAME_START`, or a longer text.
+
+        A table has only those that a version with packing has stored.
+        """
+        ...
+
 
 class Ledger(BatchStore, ItemStore, ImportIndex, Protocol):
     """What a run needs of a store. A store decides nothing: every write is conditional on what the caller has read.
@@ -184,10 +191,6 @@ class PackLedger(Ledger, Protocol):
 
     async def members(self, batch_id: str, pack: str) -> list[Item]:
         """Return the items of a batch that are, or were last, members of a pack, by their rows in it."""
-        ...
-
-    async def orphans_named(self, start: str) -> list[RemoteImport]:
-        """Return the stored orphans whose `original_filename` begins with a text."""
         ...
 
 

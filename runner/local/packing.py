@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.errors import (
@@ -110,18 +111,8 @@ class Packing:
         await self.settle_dissolved()
         if await self._must_see_all():
             await discovered.wait()
-        while not self._stop.requested:
-            try:
-                await self._begin(skip=skip)
-            except (AuthRefused, ForeignImports, SinkFailed, StorageFull) as error:
-                self._on_fatal(error)
-            except Stopped:
-                return
-            except TransientError as error:
-                self._emit(Notice(code="vendor_unreachable", message=f"packs cannot be planned yet: {error}"))
-                await self._stop.sleep(30)
-            else:
-                return
+        begin = partial(self._begin, skip=skip)
+        await _until_known(begin, on_fatal=self._on_fatal, stop=self._stop, emit=self._emit)
 
     async def continue_at_work(self, *, waits: bool) -> None:
         """Hand the packs whose imports are at work to their stages; nothing is sent. Raises LedgerError.
@@ -415,6 +406,52 @@ class Packing:
         collected = self._ledger.items(self._packs.batch_id, states={_S.COLLECTED})
         recipes = [PackRecipe.of(pack) async for pack in collected if pack.error_code is None]
         return {recipe.binding for recipe in recipes if recipe.is_canary or not recipe.is_adopted}
+
+
+async def refuse_lost_packs(
+    packs: Packs,
+    discovered: asyncio.Event,
+    *,
+    on_fatal: Callable[[BulkheadError], None],
+    stop: StopSignal,
+    emit: EventHook,
+) -> None:
+    """Stop a run with a shared ledger if a pack that the ledger does not know has files of it. Raises LedgerError."""
+    found = [one for one in (await packs.lost.found()).values() if one.has_data]
+    found += (await packs.lost.of_other_sources()).values()
+    if not found:
+        return
+    await discovered.wait()
+
+    async def look() -> None:
+        with_files = await packs.others.with_files_of_the_run(found)
+        for one in found:
+            if one.name.tag in with_files:
+                raise one.refusal_of_table()
+
+    await _until_known(look, on_fatal=on_fatal, stop=stop, emit=emit)
+
+
+async def _until_known(
+    look: Callable[[], Awaitable[None]],
+    *,
+    on_fatal: Callable[[BulkheadError], None],
+    stop: StopSignal,
+    emit: EventHook,
+) -> None:
+    """Do what is necessary before packs or their files are sent, until the vendor answers, or a stop comes."""
+    while not stop.requested:
+        try:
+            await look()
+        except (AuthRefused, ForeignImports, SinkFailed, StorageFull) as error:
+            on_fatal(error)
+        except Stopped:
+            return
+        except TransientError as error:
+            emit(Notice(code="vendor_unreachable", message=f"packs cannot be planned yet: {error}"))
+            await stop.sleep(30)
+        else:
+            return
 
 
 def _plan_sentence(plan: PackPlan) -> str:

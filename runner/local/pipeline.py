@@ -37,7 +37,7 @@ from runner.local.deferrals import DeferredItems, WaitingItems
 from runner.local.feeder import WITH_IMPORT, Feeder, InFlight, unfinished
 from runner.local.ledger_watch import LedgerWatcher
 from runner.local.outage import OutageWatch
-from runner.local.packing import Packing
+from runner.local.packing import Packing, refuse_lost_packs
 from runner.local.settling import LostCreateQueue
 from runner.local.stop_conditions import StopConditions
 from runner.models import REVIEW_DISMISSED, Batch, Item, ItemKind, ItemState
@@ -187,8 +187,9 @@ class _Run:
             discovered=self._discovered, skip=self._is_not_fed, list_first=context.options.list_first,
             shared=context.shared,
         )  # fmt: skip
+        self._packs = Packs(context, stages, self._batch)
         self._packing = None if context.shared else Packing(
-            self._batch, Packs(context, stages, self._batch), transitions=transitions, inflight=self._inflight,
+            self._batch, self._packs, transitions=transitions, inflight=self._inflight,
             feeder=self._feeder, route=self._route, on_fatal=self._stop_conditions.stop_for, stop=context.stop,
             emit=context.emit,
         )  # fmt: skip
@@ -298,6 +299,11 @@ class _Run:
         await self._route_unfinished()
         if self._packing is not None:
             await self._packing.start(self._discovered, skip=self._is_held_back)
+        elif self._context.options.filename_tag:
+            await refuse_lost_packs(
+                self._packs, self._discovered, on_fatal=self._stop_conditions.stop_for, stop=self._stop,
+                emit=self._context.emit,
+            )  # fmt: skip
         await self._feeder.run()
 
     async def _reconcile_first(self) -> None:

@@ -6,9 +6,10 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import ClassVar, Self
+from typing import Self
 
 from runner import identity
+from runner.models import PACK_NAME_START
 from runner.packing.layout import PackLayout
 from runner.packing.member import Member, lines_of
 
@@ -27,14 +28,12 @@ class PackName:
     `models.tag_of` finds the tag in it as in any other name; no name of a single file that has a tag looks like it.
     """
 
-    START: ClassVar = "pack-of-"
-
     file_count: int
     tag: str
     source: str
 
     def __str__(self) -> str:
-        return f"{self.START}{self.file_count}-files.~{self.tag}.~{self.source}.csv"
+        return f"{PACK_NAME_START}{self.file_count}-files.~{self.tag}.~{self.source}.csv"
 
     @classmethod
     def parse(cls, filename: str | None) -> Self | None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runner import identity
-from runner.concurrency import handle_all
+from runner.concurrency import handle_all, in_groups
 from runner.config.run_spec import RunSpec
 from runner.errors import FileUnavailable, ItemRejected
 from runner.models import FILTERED_OUT, Item, ItemKind, ItemState
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from runner.stages.packing_setup import RulesOfRoutes
 
 _READ_AT_ONCE = 8
-_PAGE = 200
 _S = ItemState
 
 _OTHER_CONTENT = frozenset({"not_found", "empty", "too_large", "not_a_file"})
@@ -97,11 +96,10 @@ class LostMembers:
         """
         found: dict[str, LostMember] = {}
         look = partial(self._tagged, tags=tags, passes_unclear=passes_unclear)
-        after: tuple[int, str] | None = None
-        while page := await self._ledger.page(self._batch_id, _S.QUEUED, after=after, limit=_PAGE):
-            for member in await handle_all(look, page, at_once=_READ_AT_ONCE):
+        queued = self._ledger.items(self._batch_id, states={_S.QUEUED})
+        async for some in in_groups(queued, at_once=_READ_AT_ONCE):
+            for member in await handle_all(look, some, at_once=_READ_AT_ONCE):
                 found |= {member.tag: member} if member is not None else {}
-            after = (page[-1].rank, page[-1].source)
         return found
 
     async def has_changed(self, item: Item) -> bool:

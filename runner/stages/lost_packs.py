@@ -15,7 +15,16 @@ from runner.errors import ForeignImports, ImportIdTaken, ImportNotFound, StaleIt
 from runner.events import Notice
 from runner.formatting import counted
 from runner.ledger.protocol import Move
-from runner.models import ImportStatus, Item, ItemChanges, ItemKind, ItemState, RemoteImport, batch_of_members
+from runner.models import (
+    PACK_NAME_START,
+    ImportStatus,
+    Item,
+    ItemChanges,
+    ItemKind,
+    ItemState,
+    RemoteImport,
+    batch_of_members,
+)
 from runner.packing.body import PackName
 from runner.retry import repeat_read
 from runner.stages.found_lists import FoundList
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
     from runner.config.routes import Routes
     from runner.dromo.clock import VendorTime
     from runner.events import EventHook
-    from runner.ledger.protocol import PackLedger
+    from runner.ledger.protocol import Ledger, PackLedger
     from runner.protocols import ImportsApi
     from runner.stages.found_lists import FoundLists
     from runner.stages.lost_members import LostMember, LostMembers
@@ -55,6 +64,16 @@ class LostPack:
     def has_data(self) -> bool:
         return self.remote.status != _WAITING
 
+    def refusal_of_table(self) -> ForeignImports:
+        """Return what to say if a run with a shared ledger, which cannot have packs at work, has files of it."""
+        return ForeignImports(
+            f"import {self.remote.import_id} is a pack that is not in this ledger, and has, or may have, files of this "
+            "run: only a ledger in a file can take it up",
+            hint="copy the ledger that has it into the table with `bulkhead ledger copy`; if it is lost, run once with "
+            "--ledger FILE, then copy that; or, if rows may be there twice, run again with --ignore-pack "
+            f"{self.name.tag}",
+        )
+
     def refusal(self, why: str = "nobody knows which files were in it") -> ForeignImports:
         """Return what to say if its files cannot be told."""
         source = "this source" if self.is_of_source else "another source"
@@ -74,7 +93,7 @@ class LostPacks:
 
     def __init__(
         self,
-        ledger: PackLedger,
+        ledger: Ledger,
         *,
         batch_id: str,
         source: str,
@@ -104,7 +123,7 @@ class LostPacks:
         return {one.name.tag: one for one in lost if self._schemas is None or one.remote.schema_id in self._schemas}
 
     async def _without_owner(self) -> list[LostPack]:
-        imports = await self._ledger.orphans_named(PackName.START)
+        imports = await self._ledger.orphans_named(PACK_NAME_START)
         owned = await self._ledger.owners(one.import_id for one in imports)
         named = [(PackName.parse(one.original_filename), one) for one in imports if one.import_id not in owned]
         return [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from runner.events import EventHook
-    from runner.ledger.protocol import PackLedger
+    from runner.ledger.protocol import Ledger
     from runner.models import Batch
     from runner.stages.found_lists import FoundLists
     from runner.stages.lost_members import LostMember, LostMembers
@@ -37,7 +37,7 @@ class OtherSources:
 
     def __init__(
         self,
-        ledger: PackLedger,
+        ledger: Ledger,
         batch: Batch,
         *,
         lists: PackLists,
@@ -59,7 +59,7 @@ class OtherSources:
         it is not, only a list of files could have one of them, and the pack is named in a notice.
         Raises TransientError, AuthRefused, LedgerError, Stopped, and what the sink raises.
         """
-        if not packs or not await self._ledger.page(self._batch.batch_id, _QUEUED, after=None, limit=1):
+        if not packs or not (await self._ledger.counts(self._batch.batch_id)).get(_QUEUED):
             return {}
         lists = {one.name.tag: await self._lists.read(one.name.tag) for one in packs}
         looked = {one.name.tag: await self._tags(one, lists[one.name.tag]) for one in packs}
@@ -118,7 +118,7 @@ class OtherSources:
         near = await self._sources()
         found = {}
         for pack, why in unclear:
-            if pack.name.source in near:
+            if pack.is_of_source or pack.name.source in near:
                 found[pack.name.tag] = why
             else:
                 self._emit(Notice(code="packing", message=f"passed over: {pack.refusal(why)}"))

@@ -121,7 +121,7 @@ class Packs:
             lists=self._lists,
             members=self._lost_members,
             found=self._found,
-            others=self._others,
+            others=self.others,
             maker=self.maker,
             transitions=stages.transitions,
             orphans=stages.orphans,
@@ -139,7 +139,7 @@ class Packs:
             self.ledger,
             self.batch_id,
             members=self._lost_members,
-            others=self._others,
+            others=self.others,
             ends=self.ends,
             orphans=stages.orphans,
             routes=context.routes,
@@ -150,7 +150,7 @@ class Packs:
         )
 
     @cached_property
-    def _others(self) -> OtherSources:
+    def others(self) -> OtherSources:
         return OtherSources(
             self.ledger,
             self._batch,

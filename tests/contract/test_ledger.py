@@ -876,6 +876,19 @@ async def test_orphans_are_found_by_their_tag_with_or_without_an_owner(ledger: L
     assert await ledger.orphans("c" * 13) == []
 
 
+async def test_orphans_that_are_packs_are_found_by_how_their_names_begin(ledger: Ledger) -> None:
+    pack = RemoteImport(
+        import_id="imp-1", status="PENDING", original_filename=f"pack-of-2-files.~{'a' * 13}.~bbbbbb.csv"
+    )
+    await ledger.keep_orphans([pack, an_orphan("imp-2", "a" * 13)])
+    assert await ledger.orphans_named("pack-of-") == [pack]
+    assert await ledger.orphans_named("pack-of-3") == []
+    assert {orphan.import_id for orphan in await ledger.orphans("a" * 13)} == {"imp-1", "imp-2"}
+    ended = replace(pack, status="SUCCESSFUL")
+    await ledger.keep_orphans([ended])
+    assert await ledger.orphans_named("pack-of-") == [ended]
+
+
 async def test_an_orphan_that_is_seen_again_is_replaced_and_never_keeps_a_url(ledger: Ledger) -> None:
     tag = "a" * 13
     await ledger.keep_orphans([an_orphan("imp-1", tag)])

@@ -139,12 +139,15 @@ async def test_a_copied_batch_can_be_continued(both: Both) -> None:
 async def test_a_copy_of_the_whole_ledger_has_what_it_knows_of_the_vendor(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     orphan = RemoteImport(import_id="lost", status="PENDING", original_filename=f"a.~{TAG}.csv")
-    await old.keep_orphans([orphan])
+    pack = replace(orphan, import_id="pack", original_filename=f"pack-of-2-files.~{TAG}.~bbbbbb.csv")
+    await old.keep_orphans([orphan, pack])
+    assert [one async for page in old.all_orphans() for one in page if one.import_id == "pack"] == [pack]
     await old.set_reconciled("e1", START)
     await old.set_reconciled("e2", START)
     await new.set_reconciled("e2", START + timedelta(hours=1))
     await copied(both)
-    assert await new.orphans(TAG) == [orphan]
+    assert sorted(one.import_id for one in await new.orphans(TAG)) == ["lost", "pack"]
+    assert await new.orphans_named("pack-of-") == [pack]
     assert await new.reconciled_to("e1") == START
     assert await new.reconciled_to("e2") == START + timedelta(hours=1)
 

@@ -27,6 +27,7 @@ from runner.ledger.dynamodb.transactions import Move, add_group, groups_of, tagg
 from runner.ledger.protocol import Recorded
 from runner.models import (
     OPEN_STATES,
+    PACK_NAME_START,
     SENT_STATES,
     Batch,
     BatchChanges,
@@ -264,12 +265,20 @@ class DynamoLedger:
 
     async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
         tagged = {orphan.import_id: orphan for orphan in orphans if tag_of(orphan.original_filename)}
+        packs = [one for one in tagged.values() if (one.original_filename or "").startswith(PACK_NAME_START)]
         await self._table.put_many(
-            [rows.orphan_row(orphan, tag_of(orphan.original_filename) or "") for orphan in tagged.values()]
+            [
+                *(rows.orphan_row(orphan, tag_of(orphan.original_filename) or "") for orphan in tagged.values()),
+                *(rows.orphan_row(orphan, PACK_NAME_START) for orphan in packs),
+            ]
         )
 
     async def orphans(self, tag: str) -> list[RemoteImport]:
         return [rows.orphan_of(row) async for page in self._table.query(f"ORPHAN#{tag}") for row in page]
+
+    async def orphans_named(self, start: str) -> list[RemoteImport]:
+        named = await self.orphans(PACK_NAME_START)
+        return [orphan for orphan in named if (orphan.original_filename or "").startswith(start)]
 
     async def recorded(self, batch_id: str) -> AsyncIterator[list[Recorded]]:
         async for page in source_rows(self._table, batch_id):
@@ -289,7 +298,7 @@ class DynamoLedger:
 
     async def all_orphans(self) -> AsyncIterator[list[RemoteImport]]:
         async for page in self._table.scan("ORPHAN#"):
-            yield [rows.orphan_of(row) for row in page]
+            yield [rows.orphan_of(row) for row in page if row["pk"]["S"] != f"ORPHAN#{PACK_NAME_START}"]
 
     async def endpoints(self) -> dict[str, datetime]:
         found = [row async for page in self._table.scan("ENDPOINT#") for row in page]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from runner import identity
 from runner.config.options import RunOptions
 from runner.config.settings import Settings
 from runner.errors import ConfigError, LedgerUnavailable, SchemaNotFound, StaleItem
 from runner.local.pipeline import Scope
 from runner.local.resources import Resources
 from runner.models import CreateRequest, Item, ItemState
+from runner.packing.body import PackName, pack_tag
 from runner.stages.context import RunContext
 from runner.stages.track import Tracker
 from runner.stages.transitions import Transitions
@@ -27,6 +30,7 @@ from tests.support.scripted import LoopClock
 pytestmark = pytest.mark.virtual_time
 
 S = ItemState
+TABLES = {name: b"Name\n%s\n" % name.encode() for name in ("1.csv", "2.csv", "3.csv")}
 FILES = {"a.csv": b"x\n1\n"}
 ENDS = {"SUCCESSFUL": S.SUCCEEDED, "NEEDS_REVIEW": S.NEEDS_REVIEW, "FAILED": S.FAILED}
 
@@ -303,3 +307,43 @@ async def test_items_that_are_held_back_are_not_waited_for() -> None:
     assert result.by_state == {S.QUEUED: 1}
     assert result.held_schemas == ["schema 's1' (route all) does not exist; this account has: no saved schemas"]
     assert bench.clock.ticks() < 10
+
+
+def lost_pack(bench: Bench, *sources: str, status: str = "SUCCESSFUL", source_uri: str = "") -> CreateRequest:
+    """Let a ledger that is lost have sent a pack of some files; return what was asked for."""
+    tags = sorted(bench.tag(source) for source in sources)
+    tag = pack_tag(tags, binding=bench.routes.routes[0].binding, endpoint="e")
+    name = PackName(len(sources), tag, identity.short(source_uri or bench.source.uri))
+    request = CreateRequest(schema_id="s1", original_filename=str(name))
+    bench.vendor.add(request, status=status)
+    bench.vendor.result = json.dumps([{"name": "x", "$unmapped": {"0": f"{one}.1"}} for one in tags]).encode()
+    return request
+
+
+@pytest.mark.parametrize("source_uri", ["", "list+file:///list?file:///"], ids=["same source", "another"])
+@pytest.mark.parametrize("sources", [("1.csv", "2.csv"), ("1.csv", "2.csv", "3.csv")], ids=["some files", "all files"])
+async def test_files_that_came_with_a_pack_are_not_sent_by_a_run_that_cannot_have_packs(
+    sources: tuple[str, ...], source_uri: str
+) -> None:
+    bench = SharedBench(TABLES)
+    request = lost_pack(bench, *sources, source_uri=source_uri)
+    for _ in range(2):
+        await bench.run()
+        assert bench.stop.reason is StopReason.FOREIGN_IMPORTS
+        assert "only a ledger in a file can take it up" in bench.stop.detail
+        assert "bulkhead ledger copy" in (bench.stop.hint or "")
+        assert bench.vendor.created == [request]
+
+
+async def test_a_pack_at_work_stops_a_run_that_cannot_have_packs() -> None:
+    bench = SharedBench(TABLES)
+    lost_pack(bench, "1.csv", "2.csv", status="RUNNING")
+    await bench.run()
+    assert bench.stop.reason is StopReason.FOREIGN_IMPORTS
+
+
+async def test_a_pack_that_has_no_queued_file_changes_nothing() -> None:
+    bench = SharedBench(TABLES)
+    lost_pack(bench, "1.csv", "2.csv")
+    bench.source.files = {"1.csv": b"Name\nother\n", "3.csv": TABLES["3.csv"]}
+    assert (await bench.run()).by_state == {S.COLLECTED: 2}
