@@ -197,7 +197,15 @@ class ResultInvalid(TerminalError):
 
 
 class ResultTooLarge(ResultInvalid):
-    """The result is larger than the limit for results, so it is not read to its end."""
+    """The result is larger than the limit for results, so it is not read to its end, or not saved."""
+
+    @classmethod
+    def than(cls, most_bytes: int) -> Self:
+        """Return the error of a result with more bytes than these."""
+        return cls(
+            f"the result is larger than {most_bytes} bytes",
+            hint="raise max_result in bulkhead.toml, then redrive the item: only its result is fetched again",
+        )
 
 
 class PackUnaccounted(ResultInvalid):

@@ -81,8 +81,11 @@ class Storage(Protocol):
         """
         ...
 
-    def get(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open a download; iterating raises Unavailable if it is cut. Entering raises Unavailable or UrlExpired."""
+    def get(self, url: str, *, most_bytes: int | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a download of at most `most_bytes`, by default as many as any result may have.
+
+        Iterating raises Unavailable if it is cut. Entering raises Unavailable or UrlExpired. Both raise ResultTooLarge.
+        """
         ...
 
 

@@ -54,6 +54,7 @@ class RunOptions:
       has answered; 0 never gives up.
     - `again`: also send unchanged files, other than held ones; `retry_failed`: also send those that failed before.
     - `json_is_new`: send JSON of which a ledger that is lost may have made imports.
+    - `result_bytes`: the largest result of a file.
     - `safety_list_s`: how often the vendor's imports are listed while they are tracked by ledger.
     - `shows_free_slots`: whether somebody looks at how many creates are left after each.
     - `foreign_upload_s`: the longest upload that another runner on the same ledger may be sending when a url expires.
@@ -64,6 +65,7 @@ class RunOptions:
     create_attempts: int = 8
     upload_attempts: int = 8
     collect_attempts: int = 8
+    result_bytes: int = 10 * 1024**3
     request_timeout_s: float = 30.0
     quiet_period_s: float = 900.0
     settle_s: float = 120.0

@@ -168,17 +168,19 @@ class HttpStorage:
         raise failure if sent.begun or isinstance(failure, NotSent) else NotSent(str(failure))
 
     @asynccontextmanager
-    async def get(self, url: str) -> AsyncGenerator[AsyncIterator[bytes], None]:
+    async def get(self, url: str, *, most_bytes: int | None = None) -> AsyncGenerator[AsyncIterator[bytes], None]:
         """Open a download of chunks of 64 KiB and more, unpacked if storage sends it as gzip or deflate.
 
+        It has `most_bytes` at most, by default as many as any result.
         Iterating raises Unavailable if it is cut, stalls, or cannot be unpacked. Entering raises Unavailable (also for
         a host that is not allowed) and UrlExpired. Both raise ResultTooLarge.
         """
         async with AsyncExitStack() as opened:
             response = await self._open(url, opened)
             decoder = decoder_for(response.headers)
-            self._check_size(response.content_length or 0)
-            chunks = await opened.enter_async_context(aclosing(self._chunks(response, decoder)))
+            most_bytes = self._result_bytes if most_bytes is None else most_bytes
+            _check_size(response.content_length or 0, most_bytes)
+            chunks = await opened.enter_async_context(aclosing(self._chunks(response, decoder, most_bytes)))
             yield chunks
 
     async def _open(self, url: str, opened: AsyncExitStack) -> aiohttp.ClientResponse:
@@ -202,25 +204,20 @@ class HttpStorage:
             failure = Unavailable(f"the download was cut ({type(error).__name__})")
         raise failure
 
-    async def _chunks(self, response: aiohttp.ClientResponse, decoder: Decoder) -> AsyncGenerator[bytes, None]:
+    async def _chunks(
+        self, response: aiohttp.ClientResponse, decoder: Decoder, most_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the data, unpacked."""
         count = 0
         async with aclosing(self._received(response)) as chunks:
             async for chunk in chunks:
                 for piece in decoder.decoded(chunk):
                     count += len(piece)
-                    self._check_size(count)
+                    _check_size(count, most_bytes)
                     yield piece
                     if piece is not chunk:
                         await asyncio.sleep(0)
         decoder.end()
-
-    def _check_size(self, count: int) -> None:
-        if count > self._result_bytes:
-            raise ResultTooLarge(
-                f"the result is larger than {self._result_bytes} bytes",
-                hint="raise max_result in bulkhead.toml, then redrive the item: only its result is fetched again",
-            )
 
     async def _received(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         began, count = asyncio.get_running_loop().time(), 0
@@ -373,6 +370,11 @@ def _is_about_the_condition(answer: _Answer) -> bool:
     if answer.status == 501:
         return True
     return answer.status in {400, 403} and _NAMES_THE_CONDITION.search(answer.body.lower()) is not None
+
+
+def _check_size(count: int, most_bytes: int) -> None:
+    if count > most_bytes:
+        raise ResultTooLarge.than(most_bytes)
 
 
 def _download_refusal(answer: _Answer) -> BulkheadError:

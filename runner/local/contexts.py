@@ -82,6 +82,7 @@ class Contexts:
         settings = self._resources.settings
         return RunOptions(
             uploads=settings.uploads,
+            result_bytes=settings.max_result,
             request_timeout_s=settings.request_timeout_s,
             quiet_period_s=settings.quiet_period_s,
             settle_s=settings.settle_s,

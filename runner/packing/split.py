@@ -32,6 +32,11 @@ class MemberResult:
     metadata: Mapping[str, Any] = field(repr=False)
 
     @property
+    def size_bytes(self) -> int:
+        """Return the length of `content`."""
+        return sum(map(len, self.rows)) + max(len(self.rows) - 1, 0) + 2
+
+    @property
     def content(self) -> bytes:
         """Return the result as one JSON array."""
         return b"[" + b",".join(self.rows) + b"]"

@@ -39,6 +39,12 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+_MARKERS_BYTES = 2_000_000
+"""How much longer the result of a pack is than those of its files together: 10,000 markers of 200 bytes (choice)."""
+
+_PACK_BYTES = 1024**3
+"""A pack's result, which is held in memory, has no more than this, unless that of a single file may have (choice)."""
+
 
 class Unusable(Exception):
     """Every attempt found a result unusable; `errors` has one error of each."""
@@ -70,8 +76,12 @@ class ResultFetch:
         self._rng = rng
         self._stop = stop
 
-    async def fetch(self, item: Item, save: Callable[[AsyncIterator[bytes]], Awaitable[_T]]) -> _T | None:
+    async def fetch(
+        self, item: Item, save: Callable[[AsyncIterator[bytes]], Awaitable[_T]], *, files: int | None = None
+    ) -> _T | None:
         """Return what `save` makes of the result of an item's import; None if a stop comes first.
+
+        `files`: how many are in a pack, whose result may be as large as those of all of them.
 
         A result counts as unusable only if every attempt found it so: a download may have been cut short, and a result
         may appear a moment after the status. One that is too large stays so, and is not downloaded again.
@@ -80,9 +90,10 @@ class ResultFetch:
         """
         unusable: list[BulkheadError] = []
         trouble: TransientError | None = None
+        most_bytes = None if files is None else pack_result_bytes(self._options.result_bytes, files=files)
         for attempt in range(1, self._options.collect_attempts + 1):
             try:
-                return await self._download(item, save)
+                return await self._download(item, save, most_bytes=most_bytes)
             except (StorageFull, SinkFailed, ResultTooLarge):
                 raise
             except (ImportNotFound, RequestInvalid, ResultInvalid) as error:
@@ -98,10 +109,12 @@ class ResultFetch:
             raise trouble
         raise Unusable(unusable)
 
-    async def _download(self, item: Item, save: Callable[[AsyncIterator[bytes]], Awaitable[_T]]) -> _T:
+    async def _download(
+        self, item: Item, save: Callable[[AsyncIterator[bytes]], Awaitable[_T]], *, most_bytes: int | None
+    ) -> _T:
         """Ask for a fresh URL each time: it is short-lived and never stored."""
         url = await self._api.results_url(item.bound_id)
-        async with self._storage.get(url) as chunks:
+        async with self._storage.get(url, most_bytes=most_bytes) as chunks:
             return await save(chunks)
 
     async def end_without(self, item: Item, unusable: Unusable) -> Item:
@@ -166,6 +179,11 @@ class Collector:
         return await self._transitions.advance(
             item, ItemState.COLLECTED, reason=f"result saved{account.phrase}", **changes
         )
+
+
+def pack_result_bytes(file_bytes: int, *, files: int) -> int:
+    """Return how many bytes the result of a pack may have, if that of each of its files may have `file_bytes`."""
+    return min(files * file_bytes + _MARKERS_BYTES, max(file_bytes, _PACK_BYTES))
 
 
 def _current(item: Item, place: ResultPlace | None) -> Item:

@@ -125,7 +125,7 @@ class FoundLists:
             )
         pack = Item(batch_id="", source=lost.name.tag, kind=ItemKind.PACK, import_id=import_id)
         try:
-            rows = await self._fetch.fetch(pack, _read)
+            rows = await self._fetch.fetch(pack, _read, files=lost.name.file_count)
         except (Unusable, ResultTooLarge) as error:
             return f"its result does not tell which files were in it: {error}"
         if rows is None:

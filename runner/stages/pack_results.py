@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from runner.ledger.protocol import PackLedger
     from runner.models import ItemChanges
+    from runner.packing.layout import PackLayout
     from runner.packing.split import MemberResult
     from runner.protocols import ImportsApi, SavedResult, Sink
     from runner.stages.collect import ResultFetch
@@ -57,6 +58,7 @@ class PackCollector:
         transitions: Transitions,
         row_accounts: RowAccounts,
         places: ResultPlaces | None,
+        result_bytes: int,
     ) -> None:
         self._ledger = ledger
         self._api = api
@@ -66,6 +68,7 @@ class PackCollector:
         self._transitions = transitions
         self._row_accounts = row_accounts
         self._places = places
+        self._result_bytes = result_bytes
 
     async def collect(self, pack: Item) -> Item:
         """Return a pack `collected` with all its members, `failed`, or unchanged if a stop comes first.
@@ -75,7 +78,8 @@ class PackCollector:
         """
         members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)
         try:
-            result = await self._fetch.fetch(pack, partial(self._split, pack, members))
+            layout = PackRecipe.of(pack).layout(members)
+            result = await self._fetch.fetch(pack, partial(self._split, pack, layout), files=len(layout.members))
         except ResultTooLarge as error:
             return await self._fetch.fail(pack, RESULT_TOO_LARGE, f"{error}; {error.hint}")
         except Unusable as unusable:
@@ -84,13 +88,16 @@ class PackCollector:
             return pack
         waiting = {member.tag: member for member in members if member.state is _S.PACKED}
         pairs = [(waiting[each.tag], each) for each in result.members if each.tag in waiting]
-        saved = await handle_all(partial(self._save, pack), pairs, at_once=_SAVED_AT_ONCE)
-        return await self._record(pack, saved, await self._comparison.of(pack, members, result))
+        fitting = [(member, own) for member, own in pairs if own.size_bytes <= self._result_bytes]
+        too_large = [self._too_large(pack, member) for member, own in pairs if own.size_bytes > self._result_bytes]
+        saved = await handle_all(partial(self._save, pack), fitting, at_once=_SAVED_AT_ONCE)
+        ends = [*(self._end_of(pack, each) for each in saved), *too_large]
+        return await self._record(pack, ends, await self._comparison.of(pack, members, result))
 
-    async def _split(self, pack: Item, members: Sequence[Item], chunks: AsyncIterator[bytes]) -> PackResult:
+    async def _split(self, pack: Item, layout: PackLayout, chunks: AsyncIterator[bytes]) -> PackResult:
         recipe = PackRecipe.of(pack)
         splitter = PackSplitter(
-            recipe.layout(members),
+            layout,
             column=recipe.column,
             keeps_unmapped=recipe.keeps_unmapped,
             behavior=recipe.behavior,
@@ -107,9 +114,8 @@ class PackCollector:
         saved = await self._sink.save_result(member.source, _once(result.content), place)
         return _Saved(member if place is None else place.item, result, saved)
 
-    async def _record(self, pack: Item, saved: Sequence[_Saved], found: Comparison) -> Item:
-        """Move the pack and its members in one transaction; they are collected together, or none is."""
-        ends = [self._end_of(pack, each) for each in saved]
+    async def _record(self, pack: Item, ends: Sequence[Move], found: Comparison) -> Item:
+        """Move the pack and its members in one transaction; they end together, or none does."""
         end = Move(
             item=pack,
             state=_S.COLLECTED,
@@ -127,6 +133,13 @@ class PackCollector:
         changes |= of_pack(pack)
         reason = f"result saved from pack {pack.source}{account.phrase}"
         return Move(item=each.member, state=_S.COLLECTED, reason=reason, changes=changes)
+
+    def _too_large(self, pack: Item, member: Item) -> Move:
+        """Return the move of a member whose part of the result is larger than the result of a file may be."""
+        error = ResultTooLarge.than(self._result_bytes)
+        changes: ItemChanges = {"error_code": RESULT_TOO_LARGE, "error_message": f"{error}; {error.hint}"}
+        changes |= of_pack(pack)
+        return Move(item=member, state=_S.FAILED, reason=RESULT_TOO_LARGE, changes=changes)
 
 
 def of_pack(pack: Item) -> ItemChanges:

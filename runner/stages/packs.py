@@ -223,6 +223,7 @@ class Packs:
             transitions=stages.transitions,
             row_accounts=stages.row_accounts,
             places=stages.places,
+            result_bytes=context.options.result_bytes,
         )
 
     @cached_property

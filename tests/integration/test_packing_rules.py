@@ -382,3 +382,21 @@ async def test_a_review_that_cannot_be_deleted_holds_up_its_pack_alone_and_its_r
         outcome = await bulkhead.resume()
     assert outcome.by_state == {S.COLLECTED: 6}
     assert set((await night.delivered()).values()) == {1}
+
+
+async def test_the_limit_of_results_is_for_each_file_of_a_pack_and_redrive_fetches_what_was_too_large(
+    night: Night,
+) -> None:
+    night.engine = sandbox_engine
+    inbox_of(night, 12)
+    night.add("large.csv", HEADER + "".join(f"Row {number},r{number}@example.com\n" for number in range(60)))
+    outcome = await night.run(settings={"max_result": "2k"})
+    assert outcome.by_state == {S.COLLECTED: 12, S.FAILED: 1}
+    large = (await night.items())["large.csv"]
+    assert (large.error_code, large.is_held, large.import_id) == ("result_too_large", True, None)
+    assert (large.error_message or "").startswith("the result is larger than 2048 bytes; raise max_result")
+    async with night.bulkhead() as bulkhead:
+        assert await bulkhead.redrive(states={S.FAILED}) == 1
+        assert (await bulkhead.resume()).by_state == {S.COLLECTED: 13}
+    names = [*(f"Ann {number:02}.csv" for number in range(12)), *(f"Row {number}" for number in range(60))]
+    assert await night.delivered() == Counter(names)

@@ -211,7 +211,7 @@ def collected_before_saved(patch: pytest.MonkeyPatch) -> None:
     async def replay(whole: bytes) -> AsyncIterator[bytes]:
         yield whole
 
-    async def download(self: Any, item: Item, save: Any) -> SavedResult:
+    async def download(self: Any, item: Item, save: Any, **_: Any) -> SavedResult:
         url = await self._api.results_url(item.import_id)
         async with self._storage.get(url) as chunks:
             whole = b"".join([chunk async for chunk in chunks])

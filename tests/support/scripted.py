@@ -142,7 +142,7 @@ class ScriptedVendor:
         return True
 
     @asynccontextmanager
-    async def get(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def get(self, url: str, *, most_bytes: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         self.calls.append("get")
         yield self._chunks(self._next(self.get_script))
 

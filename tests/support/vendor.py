@@ -507,7 +507,7 @@ class SimulatedStorage:
         return bool(stored)
 
     @asynccontextmanager
-    async def get(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def get(self, url: str, *, most_bytes: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         import_id = _import_of(url)
         is_pack = import_id in self._vendor.seen.packs
         key = f"{import_id} as a pack" if is_pack else import_id

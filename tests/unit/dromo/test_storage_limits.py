@@ -136,6 +136,17 @@ async def test_a_result_that_is_too_large_is_not_read_to_its_end(sized) -> None:
     assert len(await download(lambda _: head + b"x" * 1001, result_bytes=1001)) == 1001
 
 
+async def test_a_caller_can_allow_a_larger_result_than_usual() -> None:
+    answering = answered_by(lambda _: OK + b"\r\n" + b"x" * 1001)
+    with answering:
+        async with HttpStorage(API, result_bytes=10) as storage:
+            async with storage.get(URL, most_bytes=1001) as chunks:
+                assert len(b"".join([chunk async for chunk in chunks])) == 1001
+            with pytest.raises(ResultTooLarge, match="larger than 1000 bytes"):
+                async with storage.get(URL, most_bytes=1000) as chunks:
+                    assert [chunk async for chunk in chunks]
+
+
 def raw_deflate(data: bytes) -> bytes:
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()

@@ -139,6 +139,7 @@ def test_a_result_tells_by_itself_how_its_markers_come_back() -> None:
 def test_rows_go_to_their_members_in_order_whatever_the_order_of_the_result() -> None:
     found = split(result(*reversed(EVERY)))
     assert [each.tag for each in found.members] == [ONE, TWO]
+    assert [each.size_bytes for each in found.members] == [len(each.content) for each in found.members]
     assert json.loads(found.members[1].content) == [{"a": f"{TWO}.{number}!"} for number in (1, 2, 3)]
 
 
@@ -165,7 +166,7 @@ def test_rows_that_errors_name_are_accounted_for_and_the_errors_are_the_members_
 
 def test_a_member_whose_rows_are_all_left_out_has_an_empty_result() -> None:
     one, _ = split(result(*EVERY[2:]), {"errors": [error(0), error(1)]}).members
-    assert one.content == b"[]"
+    assert (one.content, one.size_bytes) == (b"[]", 2)
     assert one.metadata["invalidRows"] == 2
 
 

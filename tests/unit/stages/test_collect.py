@@ -22,7 +22,7 @@ from runner.local.deferrals import still_deferred
 from runner.local.redrive import Redrive
 from runner.models import CreateRequest, Deferral, Deferrals, Item, ItemState
 from runner.protocols import ImportsApi, Place, Prepared, SavedResult
-from runner.stages.collect import Unusable
+from runner.stages.collect import Unusable, pack_result_bytes
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -68,6 +68,13 @@ async def test_a_result_that_is_too_large_is_downloaded_once_and_its_item_is_hel
     assert (item.error_code, item.error_message) == ("result_too_large", "larger than 10 bytes; raise max_result")
     assert item.is_held
     assert bench.vendor.calls.count("url") == 1
+
+
+def test_the_result_of_a_pack_may_be_as_large_as_those_of_its_files_but_no_larger_than_memory_can_hold() -> None:
+    assert pack_result_bytes(1000, files=30) >= 30 * 1000
+    assert pack_result_bytes(1000, files=30) < 3_000_000
+    assert pack_result_bytes(100 * 1024**2, files=1000) == 1024**3
+    assert pack_result_bytes(10 * 1024**3, files=1000) == 10 * 1024**3
 
 
 async def test_trouble_that_lasts_leaves_the_item_succeeded_for_a_later_run() -> None:
