@@ -22,6 +22,15 @@ def every(minutes: int, value: float, *, total: int) -> list[float | None]:
     return [value if minute % minutes == 0 else None for minute in range(total)]
 
 
+def passes(minutes: int, value: float, *, total: int) -> list[float | None]:
+    """Return a value at the end of each pass of reconcile: one begins every so many minutes, and takes up to three.
+
+    Some periods of as many minutes have two values then, and the next one has none.
+    """
+    ends = {begin + minutes - 2 + number % 3 for number, begin in enumerate(range(0, total, minutes))}
+    return [value if minute in ends else None for minute in range(total)]
+
+
 def healthy(total: int, *, creates_every: int = 1, reconcile_every: int = 5) -> dict[tuple[str, str], Values]:
     """Return a load that is longer than the window: the quota is used, queues hold weeks of work, nothing fails."""
     reconcile = {
@@ -33,13 +42,18 @@ def healthy(total: int, *, creates_every: int = 1, reconcile_every: int = 5) -> 
     }
     return {
         ("CreatesAnswered", "submit"): every(creates_every, 20.0 if creates_every == 1 else 1.0, total=total),
-        **{(name, "reconcile"): every(reconcile_every, value, total=total) for name, value in reconcile.items()},
+        **{(name, "reconcile"): passes(reconcile_every, value, total=total) for name, value in reconcile.items()},
         ("Invocations", "ReconcileFunction"): every(reconcile_every, 1.0, total=total),
         **{("Errors", f"{name}Function"): every(1, 0.0, total=total) for name in FUNCTIONS},
         **{("ApproximateNumberOfMessagesVisible", f"{name}DeadLetterQueue"): [0.0] * total for name in QUEUES},
         ("ApproximateAgeOfOldestMessage", "SubmitQueue"): [3.0 * DAY * 60] * total,
         **{("ApproximateAgeOfOldestMessage", f"{name}Queue"): [45.0] * total for name in QUEUES if name != "Submit"},
     }
+
+
+def crashing(name: str, minutes: int, *, total: int) -> Series:
+    """Return the errors of a function that crashes every so many minutes; the other executions end well."""
+    return {("Errors", f"{name}Function"): [float(minute % minutes == 0) for minute in range(total)]}
 
 
 IDLE: Series = {("Invocations", "ReconcileFunction"): every(5, 1.0, total=DAY)}
@@ -52,9 +66,15 @@ IDLE: Series = {("Invocations", "ReconcileFunction"): every(5, 1.0, total=DAY)}
     [
         healthy(DAY),
         healthy(3 * DAY, creates_every=60, reconcile_every=15),
+        healthy(3 * DAY) | crashing("Collect", 90, total=3 * DAY),
         IDLE,
     ],
-    ids=["a long load", "a quota of one create an hour", "an idle stack"],
+    ids=[
+        "a long load",
+        "a quota of one create an hour",
+        "a message that crashes each time it is delivered",
+        "an idle stack",
+    ],
 )
 def test_no_alarm_starts_while_all_is_well(name: str, series: Series) -> None:
     total = max(len(values) for values in series.values())
@@ -110,14 +130,57 @@ def test_the_trouble_of_one_alarm_starts_no_other(name: str) -> None:
     assert {other for other, alarm in others.items() if alarm.notifies(sick(name), minutes=9 * HOUR)} == set()
 
 
-def test_an_outage_of_the_vendor_is_one_alarm_and_not_one_for_each_queue() -> None:
+def started(series: Series, *, total: int) -> dict[str, list[str]]:
+    """Return the alarms that start, and what each notifies."""
+    found = {name: alarm.notifies(series, minutes=total) for name, alarm in alarms().items()}
+    return {name: states for name, states in found.items() if states}
+
+
+def begins_at(name: str, series: Series, *, total: int) -> int:
+    """Return the minute in which an alarm starts."""
+    return next(
+        minutes for minutes in range(5, total, 5) if alarms()[name].notifies(series, minutes=minutes) == [ALARM]
+    )
+
+
+@pytest.mark.parametrize("reconcile_every", [5])
+def test_an_outage_of_the_vendor_is_one_alarm_and_not_one_for_each_queue(reconcile_every: int) -> None:
     outage = {
-        ("CreatesAnswered", "submit"): [None] * (3 * HOUR),
-        ("VendorAway", "reconcile"): every(5, 1.0, total=3 * HOUR),
-        ("ApproximateAgeOfOldestMessage", "CollectQueue"): [3.0 * 3600] * (3 * HOUR),
+        ("CreatesAnswered", "submit"): [None] * DAY,
+        ("VendorAway", "reconcile"): passes(reconcile_every, 1.0, total=DAY),
+        ("ApproximateAgeOfOldestMessage", "CollectQueue"): [3.0 * 3600] * DAY,
     }
-    series = healthy(3 * HOUR) | outage
-    assert {name for name, alarm in alarms().items() if alarm.notifies(series, minutes=3 * HOUR)} == {"NothingSent"}
+    series = healthy(DAY, reconcile_every=reconcile_every) | outage
+    assert started(series, total=DAY) == {"NothingSent": [ALARM]}
+
+
+@pytest.mark.parametrize("reconcile_every", [1, 5, 6, 10, 15])
+def test_items_that_are_not_sent_are_one_alarm_that_stays_on_however_seldom_reconcile_counts_them(
+    reconcile_every: int,
+) -> None:
+    series = healthy(DAY, reconcile_every=reconcile_every) | {("CreatesAnswered", "submit"): [None] * DAY}
+    assert started(series, total=DAY) == {"NothingSent": [ALARM]}
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "within"),
+    [
+        ("Collect", 1, 15),
+        ("Configure", 5, 15),
+        ("Reconcile", 10, 30),
+        ("Reconcile", 15, 45),
+        ("Finish", 20, 60),
+        ("Finish", 40, 90),
+    ],
+)
+def test_a_function_that_keeps_failing_is_an_alarm_that_stays_on_also_if_it_seldom_runs(
+    name: str, minutes: int, within: int
+) -> None:
+    series = healthy(DAY) | crashing(name, minutes, total=DAY)
+    assert started(series, total=DAY) == {"FunctionErrors": [ALARM]}
+    well = {key: [*values[-3 * HOUR :], *values] for key, values in healthy(DAY).items()}
+    later = well | {key: [*[0.0] * (3 * HOUR), *values] for key, values in crashing(name, minutes, total=DAY).items()}
+    assert begins_at("FunctionErrors", later, total=DAY) <= 3 * HOUR + within
 
 
 def test_a_short_pause_of_creates_or_one_failed_call_is_no_alarm() -> None:
