@@ -56,6 +56,15 @@ def crashing(name: str, minutes: int, *, total: int) -> Series:
     return {("Errors", f"{name}Function"): [float(minute % minutes == 0) for minute in range(total)]}
 
 
+def one_crash(name: str, minutes: int, *, total: int) -> Series:
+    """Return what a queue shows whose function crashes once: its messages are hidden for so many minutes."""
+    age = [45.0] * 30 + [60.0 * minute for minute in range(minutes)]
+    return {
+        ("ApproximateAgeOfOldestMessage", f"{name}Queue"): [*age, *[45.0] * (total - len(age))],
+        ("Errors", f"{name}Function"): [*[0.0] * 30, 1.0, *[0.0] * (total - 31)],
+    }
+
+
 IDLE: Series = {("Invocations", "ReconcileFunction"): every(5, 1.0, total=DAY)}
 """A stack that nobody has used today: AWS writes no values of most metrics."""
 
@@ -67,12 +76,20 @@ IDLE: Series = {("Invocations", "ReconcileFunction"): every(5, 1.0, total=DAY)}
         healthy(DAY),
         healthy(3 * DAY, creates_every=60, reconcile_every=15),
         healthy(3 * DAY) | crashing("Collect", 90, total=3 * DAY),
+        healthy(DAY) | one_crash("Collect", 105, total=DAY),
+        healthy(DAY, reconcile_every=15) | one_crash("Finish", 105, total=DAY),
+        healthy(DAY) | one_crash("List", 35, total=DAY),
+        healthy(DAY) | one_crash("Register", 14, total=DAY),
         IDLE,
     ],
     ids=[
         "a long load",
         "a quota of one create an hour",
         "a message that crashes each time it is delivered",
+        "one crash of collect that has healed",
+        "one crash of finish that has healed",
+        "one crash of list_prefix that has healed",
+        "one crash of register that has healed",
         "an idle stack",
     ],
 )
@@ -143,7 +160,7 @@ def begins_at(name: str, series: Series, *, total: int) -> int:
     )
 
 
-@pytest.mark.parametrize("reconcile_every", [5])
+@pytest.mark.parametrize("reconcile_every", [5, 15])
 def test_an_outage_of_the_vendor_is_one_alarm_and_not_one_for_each_queue(reconcile_every: int) -> None:
     outage = {
         ("CreatesAnswered", "submit"): [None] * DAY,
@@ -181,6 +198,14 @@ def test_a_function_that_keeps_failing_is_an_alarm_that_stays_on_also_if_it_seld
     well = {key: [*values[-3 * HOUR :], *values] for key, values in healthy(DAY).items()}
     later = well | {key: [*[0.0] * (3 * HOUR), *values] for key, values in crashing(name, minutes, total=DAY).items()}
     assert begins_at("FunctionErrors", later, total=DAY) <= 3 * HOUR + within
+
+
+@pytest.mark.parametrize(("name", "within"), [("Register", 95), ("List", 95), ("Collect", 155), ("Finish", 155)])
+def test_a_queue_that_nothing_reads_is_a_page_in_an_hour_and_a_half_or_two_and_a_half(name: str, within: int) -> None:
+    age = {("ApproximateAgeOfOldestMessage", f"{name}Queue"): [60.0 * minute for minute in range(DAY)]}
+    series = healthy(DAY) | age
+    assert started(series, total=DAY) == {"WorkWaits": [ALARM]}
+    assert begins_at("WorkWaits", series, total=DAY) <= within
 
 
 def test_a_short_pause_of_creates_or_one_failed_call_is_no_alarm() -> None:

@@ -7,6 +7,7 @@ evaluation periods here, and never at older ones instead of missing ones.
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,6 +134,8 @@ def _value(node: ast.AST, names: Mapping[str, float | None]) -> float | None:
             return None if is_true is None else _value(then if is_true else otherwise, names)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return _of_all([_value(left, names), _value(right, names)], sum)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _of_all([_value(left, names), _value(right, names)], math.prod)
         case ast.BoolOp(op=ast.And(), values=inner):
             return _of_all([_value(one, names) for one in inner], lambda found: float(all(found)))
         case ast.Compare(left=left, ops=[op], comparators=[right]):
