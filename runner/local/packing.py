@@ -313,6 +313,8 @@ class Packing:
             self._stopped.add(PackRecipe.of(pack).binding)
         for one in end.new_packs:
             self._take(one)
+            if PackRecipe.of(one).is_canary and (result := self._ends.pop(pack.source, None)) is not None:
+                self._ends[one.source] = result
             await self._route(one)
 
     def _ended(self, pack: Item, *, proof: bool | None) -> None:

@@ -27,9 +27,10 @@ from runner.models import (
 from runner.packing.split import offenders
 from runner.retry import repeat_read
 from runner.stages.absence import PAUSE_S
-from runner.stages.pack_making import NewMember
+from runner.stages.pack_making import FEWEST, NewMember
 from runner.stages.pack_recipe import PackRecipe
 from runner.stages.pack_results import of_pack
+from runner.stages.pack_source import MEMBER_UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,9 @@ _SHOWN_AFTER_DELETE = 3
 
 _REFUSED_PAUSE_S = 60.0
 """Until an import that the vendor refused to delete is deleted again; a second refusal is final (choice)."""
+
+
+_NAMED_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,7 @@ class PackEnds:
         if not members:
             return PackEnd()
         if pack.state is not _S.FAILED:
-            self._say(
-                f"a pack of {counted(len(members), 'file')} is not sent, so they travel alone: {pack.error_message}"
-            )
-            await self._queue(members, f"the pack was not sent: {pack.error_message}")
-            return PackEnd()
+            return await self._not_sent(pack, members)
         recipe = PackRecipe.of(pack)
         if pack.error_code not in _NOT_IMPORTED:
             await self._transitions.advance_all([_fail(member, pack) for member in members])
@@ -129,6 +129,26 @@ class PackEnds:
         if is_refused or recipe.is_canary:
             self.say_stopped(pack, pack.error_message)
         return PackEnd(halves, stops_packing=is_refused or recipe.is_canary)
+
+    async def _not_sent(self, pack: Item, members: Sequence[Item]) -> PackEnd:
+        """Queue the members of a pack that was not sent; those that can be read travel on in a new pack."""
+        if pack.error_code != MEMBER_UNREADABLE:
+            self._say(
+                f"a pack of {counted(len(members), 'file')} is not sent, so they travel alone: {pack.error_message}"
+            )
+            await self._queue(members, f"the pack was not sent: {pack.error_message}")
+            return PackEnd()
+        unreadable = [member for member in members if _is_named(member, pack)]
+        others = [member for member in members if not _is_named(member, pack)]
+        new_packs = await self._repack([others]) if len(others) >= FEWEST else ()
+        names = ", ".join(member.source for member in unreadable[:_NAMED_MOST])
+        more = f" and {len(unreadable) - _NAMED_MOST} more" if len(unreadable) > _NAMED_MOST else ""
+        self._say(
+            f"{counted(len(unreadable), 'file')} of a pack of {len(members):,} cannot be read now ({names}{more}); the "
+            "others are sent without"
+        )
+        await self._queue(await self._waiting(pack), "a file of its pack cannot be read at the moment")
+        return PackEnd(new_packs)
 
     async def end_review(self, pack: Item) -> tuple[Item, PackEnd]:
         """Delete the import of a pack that needs a review, then send its members otherwise: nobody reviews packs.
@@ -231,7 +251,7 @@ class PackEnds:
     async def _dissolve(self, pack: Item) -> tuple[Item, PackEnd]:
         """Send the members otherwise whose pack's import is deleted: those that its errors name alone."""
         members, recipe = await self._waiting(pack), PackRecipe.of(pack)
-        named = {member.tag for member in members if (member.tag or "?") in (pack.error_message or "")}
+        named = {member.tag for member in members if _is_named(member, pack)}
         ended = await self._transitions.advance(
             pack, _S.FAILED, reason=DISSOLVED, error_code=DISSOLVED, error_message="its import needed a review"
         )
@@ -285,6 +305,11 @@ class PackEnds:
 
     def _say(self, message: str) -> None:
         self._emit(Notice(code="packing", message=message))
+
+
+def _is_named(member: Item, pack: Item) -> bool:
+    """Return whether a member's tag is among those in the message of its pack."""
+    return (member.tag or "?") in (pack.error_message or "")
 
 
 def _leave(member: Item, reason: str, *, keep_place: bool = False) -> Move:

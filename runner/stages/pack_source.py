@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from runner.concurrency import handle_all
 from runner.config.routes import NO_ROUTE
-from runner.errors import ItemRejected
+from runner.errors import ItemRejected, Unavailable
 from runner.models import batch_of_members
 from runner.packing.body import PackBody
 from runner.packing.member import Member, read_member
@@ -16,13 +17,14 @@ from runner.sources.recoded_body import in_utf8
 from runner.stages.pack_recipe import PackRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from runner.config.routes import Route, Routes
     from runner.ledger.protocol import PackLedger
     from runner.models import Item
     from runner.packing.rules import PackRules
     from runner.protocols import Body, Source
+    from runner.stages.lost_packs import LostPacks
     from runner.stages.pack_lists import PackLists
 
     RulesOf = Callable[[Route], Awaitable[PackRules | Refusal]]
@@ -30,23 +32,40 @@ if TYPE_CHECKING:
 MEMBER_CHANGED = "member_changed"
 """Error code of a pack that was not sent, because the file of a member is not what it was."""
 
+MEMBER_UNREADABLE = "member_unreadable"
+"""Error code of a pack that was not sent, because some of its files cannot be read now; its message has their tags."""
+
+_READ_AT_ONCE = 8
+"""If so many files in a row cannot be read, the trouble is with their source, and the pack waits (choice)."""
+
+_MESSAGE_MOST = 1500
+
 
 class PackSource:
     """An InputReader of packs."""
 
     def __init__(
-        self, ledger: PackLedger, files: Source, routes: Routes, rules_of: RulesOf, *, lists: PackLists
+        self,
+        ledger: PackLedger,
+        files: Source,
+        routes: Routes,
+        rules_of: RulesOf,
+        *,
+        lists: PackLists,
+        lost: LostPacks,
     ) -> None:
         self._ledger = ledger
         self._files = files
         self._routes = routes
         self._rules_of = rules_of
         self._lists = lists
+        self._lost = lost
 
     async def prepare(self, item: Item) -> Prepared:
         """Build the body of a pack in memory, and write its list, so that nothing is sent without one.
 
-        Raises ItemRejected if a member changed, as `Source.prepare`, and as `Sink.write`.
+        Raises ItemRejected if a member changed, or if a few cannot be read now; as `Source.prepare`, with the name of a
+        file, if more cannot, or if a lost ledger may have sent the pack; and as `Sink.write`.
         """
         recipe = PackRecipe.of(item)
         route = recipe.member_route(self._routes)
@@ -58,7 +77,7 @@ class PackSource:
         members = await self._ledger.members(batch_of_members(item.batch_id), item.source)
         if recipe.members and [member.tag for member in members] != [tag for tag, _ in recipe.members]:
             raise ItemRejected(MEMBER_CHANGED, "files of the pack have changed since it was made")
-        body = PackBody([(member.tag or "", await self._read(member, route, rules)) for member in members])
+        body = PackBody(await self._read_all(item, members, route, rules))
         if (body.marker, rules.keeps_unmapped, rules.behavior) != (
             recipe.column,
             recipe.keeps_unmapped,
@@ -74,6 +93,36 @@ class PackSource:
             fingerprint=fingerprint,
             body=body,
         )
+
+    async def _read_all(
+        self, pack: Item, members: Sequence[Item], route: Route, rules: PackRules
+    ) -> list[tuple[str, Member]]:
+        read: list[tuple[str, Member]] = []
+        unreadable: dict[str, Unavailable] = {}
+
+        async def read_one(member: Item) -> Member | None:
+            try:
+                return await self._read(member, route, rules)
+            except Unavailable as error:
+                unreadable[member.tag or ""] = error.with_message(f"{member.source}: {error}")
+                return None
+
+        for start in range(0, len(members), _READ_AT_ONCE):
+            group = members[start : start + _READ_AT_ONCE]
+            results = await handle_all(read_one, group)
+            read += [(member.tag or "", one) for member, one in zip(group, results, strict=True) if one is not None]
+            if unreadable and (not read or results.count(None) == _READ_AT_ONCE):
+                raise next(iter(unreadable.values()))
+        if unreadable:
+            if await self._was_sent(pack):
+                raise next(iter(unreadable.values()))
+            raise ItemRejected(MEMBER_UNREADABLE, ",".join(unreadable)[:_MESSAGE_MOST])
+        return read
+
+    async def _was_sent(self, pack: Item) -> bool:
+        """Return whether a ledger that is lost has sent a pack that has no import in this one."""
+        lost = (await self._lost.found()).get(pack.source) if pack.import_id is None else None
+        return lost is not None and lost.has_data
 
     async def _read(self, item: Item, route: Route, rules: PackRules) -> Member:
         prepared = await in_utf8(await self._files.prepare(item), route.encoding)

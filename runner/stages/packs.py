@@ -206,7 +206,9 @@ class Packs:
     def submitter(self) -> Submitter:
         """Submits packs as files."""
         context = self._context
-        source = PackSource(self.ledger, context.source, context.routes, self._rules.of, lists=self._lists)
+        source = PackSource(
+            self.ledger, context.source, context.routes, self._rules.of, lists=self._lists, lost=self.lost
+        )
         return self._stages.submitter_of(source, PackRoutes(context.routes))
 
     @cached_property

@@ -25,10 +25,12 @@ from runner.check.sandbox_engine import sandbox_engine
 from runner.config.settings import Settings
 from runner.config.units import Rate
 from runner.dromo.client import HeadlessClient
-from runner.errors import AuthRefused, BulkheadError, RequestInvalid
+from runner.errors import AuthRefused, BulkheadError, FileUnavailable, RequestInvalid
 from runner.events import Event, ItemMoved, Notice, PacksChanged
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import Item, ItemState
+from runner.protocols import Prepared
+from runner.sources.local import LocalFiles
 from runner.stop import StopReason
 from sandbox import quotas
 from sandbox.engine.outcome import Outcome, failed
@@ -253,8 +255,8 @@ async def test_a_route_that_says_off_now_sends_the_files_of_its_packs_alone(nigh
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
 
 
-async def test_a_pack_that_another_copy_of_the_ledger_has_sent_keeps_its_files_with_pack_off(night: Night) -> None:
-    await stop_with_a_pack_that_is_not_sent(night, 5)
+async def stop_with_a_pack_that_another_copy_of_the_ledger_sends(night: Night, files: int) -> None:
+    await stop_with_a_pack_that_is_not_sent(night, files)
     for path in night.home.glob("ledger.db*"):
         shutil.copy(path, night.home / f"copy-of-{path.name}")
     await night.run()
@@ -262,6 +264,10 @@ async def test_a_pack_that_another_copy_of_the_ledger_has_sent_keeps_its_files_w
         path.unlink()
     for path in night.home.glob("copy-of-*"):
         path.rename(night.home / path.name.removeprefix("copy-of-"))
+
+
+async def test_a_pack_that_another_copy_of_the_ledger_has_sent_keeps_its_files_with_pack_off(night: Night) -> None:
+    await stop_with_a_pack_that_another_copy_of_the_ledger_sends(night, 5)
     outcome = await night.run(pack=0)
     assert outcome.by_state == {S.COLLECTED: 5}
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
@@ -277,6 +283,95 @@ async def test_track_collects_a_pack_that_was_at_work_when_its_run_stopped(night
     await night.sandbox.control("POST", "/clock", json={"advance_s": 100})
     async with night.bulkhead() as bulkhead:
         outcome = await bulkhead.track()
+    assert outcome.by_state == {S.COLLECTED: 5}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of files that cannot be read at the moment."""
+    names: set[str] = set()
+    prepare = LocalFiles.prepare
+
+    async def prepare_unless_unreadable(files: LocalFiles, item: Item) -> Prepared:
+        if item.source in names:
+            raise FileUnavailable("it cannot be read at the moment: Input/output error")
+        return await prepare(files, item)
+
+    monkeypatch.setattr(LocalFiles, "prepare", prepare_unless_unreadable)
+    return names
+
+
+@pytest.mark.parametrize("packed_before", [1, 6], ids=["canary", "second pack"])
+async def test_a_file_that_cannot_be_read_now_waits_alone_and_its_pack_is_sent_without_it(
+    night: Night, unreadable: set[str], packed_before: int
+) -> None:
+    inbox_of(night, 30)
+    night.engine = sandbox_engine
+    packed: list[str] = []
+
+    def watch(event: Event) -> bool:
+        if isinstance(event, ItemMoved) and event.new is S.PACKED:
+            packed.append(event.source)
+            unreadable.update(packed[packed_before - 1 : packed_before])
+        return False
+
+    night.stop_when = watch
+    outcome = await night.run(settings={"stuck_after": "0.2s"})
+    night.stop_when = None
+    assert outcome.exit_code == ExitCode.TRY_AGAIN
+    (name,) = unreadable
+    assert outcome.by_state == {S.COLLECTED: 29, S.QUEUED: 1}
+    assert await night.named(S.QUEUED) == [name]
+    items = await night.items()
+    assert len({item.pack_import_id for item in items.values() if item.pack_import_id}) == 2
+    assert sum(item.is_in_pack for item in items.values()) == 29
+    said = [event.message for event in night.events if isinstance(event, Notice)]
+    assert any(f"cannot be read now ({name}); the others are sent without" in message for message in said)
+    assert any(message.startswith(f"{name}: it cannot be read") for message in said)
+    unreadable.clear()
+    outcome = await night.run()
+    assert outcome.by_state == {S.COLLECTED: 30}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(30))
+
+
+async def test_a_pack_waits_as_it_is_while_none_of_its_files_can_be_read_and_a_file_is_named(
+    night: Night, unreadable: set[str]
+) -> None:
+    await stop_with_a_pack_that_is_not_sent(night, 5)
+    unreadable.update(f"{number:02}.csv" for number in range(5))
+    outcome = await night.run(settings={"stuck_after": "0.2s"})
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {S.PACKED: 5})
+    said = [event.message for event in night.events if isinstance(event, Notice)]
+    assert any(".csv: it cannot be read at the moment" in message for message in said)
+    unreadable.clear()
+    await night.run()
+    assert len({item.pack_import_id for item in (await night.items()).values()}) == 1
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+async def test_a_pack_that_a_lost_ledger_has_sent_waits_as_it_is_for_a_file_that_cannot_be_read_now(
+    night: Night, unreadable: set[str]
+) -> None:
+    inbox_of(night, 5)
+    await night.slow(1e6)
+    night.stop_when = lambda event: isinstance(event, PacksChanged) and event.total > 0 and event.unsent == 0
+    await night.run()
+    for path in night.home.glob("ledger.db*"):
+        path.unlink()
+    shutil.rmtree(night.home / "out" / ".bulkhead-packs")
+
+    def is_packed(event: Event) -> bool:
+        unreadable.update({"03.csv"} if isinstance(event, ItemMoved) and event.new is S.PACKED else ())
+        return False
+
+    night.stop_when = is_packed
+    outcome = await night.run(settings={"stuck_after": "0.2s"})
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {S.PACKED: 5})
+    night.stop_when = None
+    unreadable.clear()
+    await night.sandbox.control("POST", "/clock", json={"advance_s": 2e6})
+    outcome = await night.run()
     assert outcome.by_state == {S.COLLECTED: 5}
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
 
