@@ -86,7 +86,7 @@ class Selection(Arguments):
         """Return what to run; `source` replaces the argument. Raises ConfigError, SourceNotFound."""
         from runner.config.routes import Routes
         from runner.config.run_spec import RunSpec
-        from runner.config.units import pack_option
+        from runner.config.units import pack_option, pack_tags
         from runner.sources import source_spec
 
         settings = loaded.settings
@@ -112,7 +112,7 @@ class Selection(Arguments):
             fail_if_empty=self.fail_if_empty,
             check=self.check,
             pack=pack_option(self.pack),
-            ignored_packs=tuple(self.ignore_pack or ()),
+            ignored_packs=pack_tags(self.ignore_pack or ()),
         )
 
 

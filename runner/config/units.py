@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.config.options import FailureLimit, RowLossLimit
 from runner.errors import ConfigError
+from runner.identity import TAG_LENGTH
 from runner.permissions import Permissions
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -17,6 +19,7 @@ _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(i?b)?(?:/s)?", re.ASCII | re.IGNORECASE)
 _MODE = re.compile(r"(?:0o|0)?([0-7]{3})", re.ASCII)
+_PACK_TAG = re.compile(rf"[a-z2-7]{{{TAG_LENGTH}}}", re.ASCII)
 _POWERS = ("", "k", "m", "g", "t")
 _LARGEST_BYTES = 2.0**63
 _MOST_CALLS = 1_000_000
@@ -155,6 +158,19 @@ def parse_pack_size(value: object) -> int:
     if text.isascii() and text.isdigit() and 2 <= int(text[:9]) <= PACKED_MOST:
         return int(text)
     raise ValueError(f"give auto, off, or a number of files from 2 to {PACKED_MOST:,}")
+
+
+def pack_tags(given: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags that `--ignore-pack` gives. Raises ConfigError for what no pack can have as its tag."""
+    tags = tuple(given)
+    for tag in tags:
+        if _PACK_TAG.fullmatch(tag) is None:
+            raise ConfigError(
+                f"--ignore-pack {tag[:40]!r}: this is not the tag of a pack, which has {TAG_LENGTH} characters of "
+                "a to z and 2 to 7",
+                hint="copy the tag from the message that names the pack",
+            )
+    return tags
 
 
 def pack_option(text: str | None) -> int | None:

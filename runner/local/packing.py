@@ -109,6 +109,7 @@ class Packing:
     async def start(self, discovered: asyncio.Event, *, skip: Callable[[Item], bool]) -> None:
         """See to packs before anything is fed, once everything is listed. Raises LedgerError."""
         await self.settle_dissolved()
+        await _name_unmatched(self._packs, self._emit)
         if await self._must_see_all():
             await discovered.wait()
         begin = partial(self._begin, skip=skip)
@@ -419,6 +420,7 @@ async def refuse_lost_packs(
     emit: EventHook,
 ) -> None:
     """Stop a run with a shared ledger if a pack that the ledger does not know has files of it. Raises LedgerError."""
+    await _name_unmatched(packs, emit)
     found = [one for one in (await packs.lost.found()).values() if one.has_data]
     found += (await packs.lost.of_other_sources()).values()
     if not found:
@@ -432,6 +434,12 @@ async def refuse_lost_packs(
                 raise one.refusal_of_table()
 
     await _until_known(look, on_fatal=on_fatal, stop=stop, emit=emit)
+
+
+async def _name_unmatched(packs: Packs, emit: EventHook) -> None:
+    """Name each tag of a pack to be passed over that no pack has: it may be misspelled, or of another account."""
+    for tag in await packs.lost.unmatched():
+        emit(Notice(code="packing", message=f"--ignore-pack {tag}: there is no pack with this tag to be ignored"))
 
 
 async def _until_known(

@@ -122,15 +122,24 @@ class LostPacks:
         lost = [one for one in await self._without_owner() if not one.is_of_source and one.has_data]
         return {one.name.tag: one for one in lost if self._schemas is None or one.remote.schema_id in self._schemas}
 
+    async def unmatched(self) -> list[str]:
+        """Return those tags of packs to be passed over that no pack without an owner has."""
+        if not self._ignored:
+            return []
+        return sorted(set(self._ignored) - {name.tag for name, _ in await self._named()})
+
     async def _without_owner(self) -> list[LostPack]:
+        return [
+            LostPack(name, one, is_of_source=name.source == self._source)
+            for name, one in await self._named()
+            if name.tag not in self._ignored and one.status != ImportStatus.FAILED
+        ]
+
+    async def _named(self) -> list[tuple[PackName, RemoteImport]]:
         imports = await self._ledger.orphans_named(PACK_NAME_START)
         owned = await self._ledger.owners(one.import_id for one in imports)
         named = [(PackName.parse(one.original_filename), one) for one in imports if one.import_id not in owned]
-        return [
-            LostPack(name, one, is_of_source=name.source == self._source)
-            for name, one in named
-            if name is not None and name.tag not in self._ignored and one.status != ImportStatus.FAILED
-        ]
+        return [(name, one) for name, one in named if name is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from runner import RunSpec, source_spec
-from runner.events import ItemMoved
+from runner.events import ItemMoved, Notice
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import ItemState
 from tests.integration.test_packing_rules import HEADER, Night, inbox_of, night
@@ -171,3 +171,15 @@ async def test_with_an_old_copy_of_the_ledger_only_a_file_that_changed_leaves_th
     sent = [f"Ann {number:02}.csv" for number in range(5)]
     assert await night.delivered() == Counter([*sent, "Changed"] if changed == "content" else sent)
     assert (await night.run()).exit_code == ExitCode.OK
+
+
+async def test_a_tag_to_be_ignored_that_no_pack_has_is_named(night: Night) -> None:
+    inbox_of(night, 5)
+    await night.run()
+    (tag,) = {item.pack for item in (await night.items()).values()}
+    lose_ledger(night)
+    night.events.clear()
+    outcome = await run(night, replace(night.spec(), ignored_packs=(tag or "", "abcdefghijklm")))
+    said = [event.message for event in night.events if isinstance(event, Notice) and "--ignore-pack" in event.message]
+    assert said == ["--ignore-pack abcdefghijklm: there is no pack with this tag to be ignored"]
+    assert outcome.exit_code == ExitCode.OK

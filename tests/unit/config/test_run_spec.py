@@ -9,7 +9,7 @@ import pytest
 
 from runner.config.routes import Route, Routes
 from runner.config.run_spec import RunSpec
-from runner.config.units import pack_option
+from runner.config.units import pack_option, pack_tags
 from runner.errors import ConfigError
 from runner.sources import source_spec
 
@@ -59,3 +59,17 @@ def test_the_number_of_a_route_replaces_that_of_the_run_unless_the_run_packs_not
 def test_an_option_that_is_no_number_of_files_is_refused() -> None:
     with pytest.raises(ConfigError, match="--pack 1: give auto, off, or a number of files from 2 to 1,000"):
         pack_option("1")
+
+
+@pytest.mark.parametrize(
+    "given", ["what is this", "", "K3F9X2AB7Q2MC", "k3f9x2ab7q2m", "k3f5x2ab7q2mcc", "k3f5x2ab7q2m\n"]
+)
+def test_what_cannot_be_the_tag_of_a_pack_is_refused(given: str) -> None:
+    with pytest.raises(
+        ConfigError, match="this is not the tag of a pack, which has 13 characters of a to z and 2 to 7"
+    ):
+        pack_tags(["k3f5x2ab7q2mc", given])
+
+
+def test_tags_of_packs_are_taken() -> None:
+    assert pack_tags(["k3f5x2ab7q2mc", "abcdefghijklm"]) == ("k3f5x2ab7q2mc", "abcdefghijklm")
