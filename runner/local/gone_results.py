@@ -83,10 +83,15 @@ class GoneResults:
         reason = "redriven: its result is gone"
         try:
             if item.import_id is None:
-                await pack_again(
-                    [item], ItemState.SUCCEEDED, ledger=self._ledger, transitions=self._transitions, reason=reason
+                is_open = await pack_again(
+                    [item],
+                    ItemState.SUCCEEDED,
+                    ledger=self._ledger,
+                    transitions=self._transitions,
+                    reason=reason,
+                    emit=self._emit,
                 )
-                return await self._ledger.item(item.batch_id, item.source)
+                return await self._ledger.item(item.batch_id, item.source) if is_open else None
             return await self._transitions.advance(item, ItemState.SUCCEEDED, reason=reason, finished_at=None)
         except StaleItem:
             return None

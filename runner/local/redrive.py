@@ -73,7 +73,7 @@ class Redrive:
             return await redrive_item(item, self._transitions, remote=remote) is not None
 
         count = sum([sum(await handle_all(redriven, group)) async for group in in_groups(matching())])
-        count += sum([await self._with_pack(some, remotes[import_id]) for import_id, some in members.items()])
+        count += sum([await self._with_pack(some, remotes[one], emit) for one, some in members.items()])
         if count:
             await self._ledger.update_batch(batch_id, state=BatchState.PAUSED)
         return count
@@ -91,12 +91,14 @@ class Redrive:
                 found[import_id] = remote
         return found
 
-    async def _with_pack(self, members: list[Item], remote: RemoteImport) -> int:
+    async def _with_pack(self, members: list[Item], remote: RemoteImport, emit: EventHook) -> int:
         """Move members of a pack, and the pack to the state of its import; return how many items are at work again."""
         state = STATE_OF_STATUS.get(remote.status, _S.PROCESSING)
         reason = "redriven: the vendor has the import of its pack"
         try:
-            return await pack_again(members, state, ledger=self._ledger, transitions=self._transitions, reason=reason)
+            return await pack_again(
+                members, state, ledger=self._ledger, transitions=self._transitions, reason=reason, emit=emit
+            )
         except StaleItem:
             return 0
 

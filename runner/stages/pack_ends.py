@@ -59,6 +59,12 @@ _NOT_IMPORTED = frozenset({"create_refused", "upload_refused", "import_failed", 
 """Error codes of failed packs whose data the vendor has not imported and never will."""
 
 _NO_TROUBLE: ItemChanges = {"error_code": None, "error_message": None, "finished_at": None}
+IN_TABLE = (
+    "only a ledger in a file can fetch its result again; copy the batch to one with `bulkhead ledger copy`, and "
+    "redrive it there"
+)
+"""What to do with a file whose pack is in a DynamoDB ledger."""
+
 _S = ItemState
 _ALONE: ItemChanges = {"pack": None, "pack_row": None, "pack_rows": None, "tag": None}
 
@@ -332,14 +338,25 @@ def _fail(member: Item, pack: Item) -> Move:
 
 
 async def pack_again(
-    members: Sequence[Item], state: ItemState, *, ledger: Ledger, transitions: Transitions, reason: str
+    members: Sequence[Item],
+    state: ItemState,
+    *,
+    ledger: Ledger,
+    transitions: Transitions,
+    reason: str,
+    emit: EventHook,
 ) -> int:
     """Move the pack of these members to `state`, and them to `packed`; return how many.
 
-    They are all of one pack, which is `failed` or `collected`. Other members stay as they are. Raises StaleItem.
+    They are all of one pack, which is `failed` or `collected`. Other members stay as they are, and so do all, with a
+    notice, if the ledger is a table, to which they were copied. Raises StaleItem.
     """
-    packs = cast("PackLedger", ledger)
     first = members[0]
+    if not hasattr(ledger, "advance_all"):
+        others = f" and {counted(len(members) - 1, 'other file')}" if len(members) > 1 else ""
+        emit(Notice(code="pack_in_table", message=f"{first.source}{others} came with a pack: {IN_TABLE}"))
+        return 0
+    packs = cast("PackLedger", ledger)
     pack = await packs.item(batch_of_packs(first.batch_id), first.pack or "")
     if pack is None:
         return 0
