@@ -125,10 +125,14 @@ class PackSource:
         return lost is not None and lost.has_data
 
     async def _read(self, item: Item, route: Route, rules: PackRules) -> Member:
-        prepared = await in_utf8(await self._files.prepare(item), route.encoding)
-        if prepared.fingerprint != item.fingerprint or prepared.body is None:
+        try:
+            prepared = await in_utf8(await self._files.prepare(item), route.encoding)
+            content = await whole(prepared.body) if prepared.body and prepared.fingerprint == item.fingerprint else None
+        except ItemRejected as error:
+            raise error.with_message(f"{item.source}: {error}") from error
+        if content is None:
             raise ItemRejected(MEMBER_CHANGED, f"{item.source} changed after it was packed")
-        member = read_member(await whole(prepared.body), rules)
+        member = read_member(content, rules)
         if isinstance(member, Refusal) or member.row_count != item.pack_rows:
             raise ItemRejected(MEMBER_CHANGED, f"{item.source} is read in another way than when it was packed")
         return member

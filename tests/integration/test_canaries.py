@@ -210,3 +210,20 @@ async def test_packing_stops_with_a_notice_if_the_first_pack_needs_a_review(tmp_
         "a pack of 5 files needed a review: its files are sent otherwise",
         "packing of route all stops: the import of its first pack needed a review",
     ]
+
+
+async def test_the_files_of_a_pack_that_is_not_sent_are_told_which_file_is_the_cause(night: Night) -> None:
+    inbox_of(night, 5)
+    gone: list[str] = []
+
+    def remove(event: Event) -> bool:
+        if isinstance(event, ItemMoved) and event.new is S.PACKED and not gone:
+            gone.append(event.source)
+            (night.inbox / event.source).unlink()
+        return False
+
+    night.stop_when = remove
+    outcome = await night.run()
+    assert outcome.by_state == {S.COLLECTED: 4, S.REJECTED: 1}
+    left = [event.reason for event in night.events if isinstance(event, ItemMoved) and event.old is S.PACKED]
+    assert left == [f"the pack was not sent: {gone[0]}: there is no such file"] * 5
