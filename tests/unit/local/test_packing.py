@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, cast
 
 import pytest
 
-from runner.ledger.memory import MemoryLedger
+from runner.config.routes import Routes
+from runner.events import Notice
 from runner.local.feeder import Feeder, InFlight
 from runner.local.packing import Packing
-from runner.models import Item, ItemKind, ItemState, batch_of_packs
+from runner.models import Item, ItemKind, ItemState
+from runner.packing.canary import PredictImport
 from runner.packing.marker import MarkerColumn
 from runner.packing.planner import PackLimits, PlannedPack
-from runner.stages.lost_packs import Adoption
-from runner.stages.pack_ends import PackEnd
+from runner.stages.factory import Stages
 from runner.stages.pack_planning import PackPlan, PlannedFile
 from runner.stages.pack_recipe import PackRecipe
+from runner.stages.packing_setup import PackingSetup
 from runner.stages.packs import Packs
 from runner.stages.transitions import Transitions
-from runner.stop import StopSignal
+from tests.support.bench import Bench
 from tests.support.pack_bench import BATCH, ROUTE
-from tests.support.scripted import LoopClock
 
 pytestmark = pytest.mark.virtual_time
 
@@ -35,50 +35,55 @@ NOT_MADE = (S.QUEUED, "not made")
 LEFT = (S.QUEUED, "left")
 
 
-class NothingUnsent:
-    """Has no packs of earlier runs."""
-
-    async def settle(self, *_: object) -> list[str]:
-        return []
+async def predict(_binding: str) -> PredictImport:
+    raise AssertionError("everything is planned already")
 
 
-class ScriptedPacks:
-    """Packs of files named by two letters, planned as a canary of `aa` and `ab`, and larger ones.
+class ScriptedPlan:
+    """A planner of packs of files that are named by two letters."""
+
+    def __init__(self, *packs: str) -> None:
+        self.packs = [_planned(tuple(tags.split()), is_canary=at == 0) for at, tags in enumerate(packs)]
+
+    async def plan(self, _pages: AsyncIterator[list[Item]], *, proven: set[str]) -> PackPlan:
+        assert not proven
+        column = MarkerColumn("m")
+        return PackPlan(
+            self.packs, {tag: PlannedFile(tag, "f", 1, 9, column) for one in self.packs for tag in one.tags}
+        )
+
+
+class ScriptedPacks(Packs):
+    """Packs planned as a canary of `aa` and `ab`, and `others`, which end as soon as they are made.
 
     `ends` is how canaries end, in their order: as NOT_MADE, LEFT to a later run, or in a state with an error code.
     """
 
-    can_plan = True
-    batch_id = batch_of_packs(BATCH.batch_id)
-
     def __init__(self, *ends: tuple[S, str | None], others: tuple[str, ...] = ("ba bb bc bd be bf",)) -> None:
         self.canaries: list[str] = []
-        self.others: list[str] = []
-        self.said: list[str] = []
-        self._ends = list(ends)
-        clock = LoopClock()
-        self.ledger = MemoryLedger(now=clock.now)
-        self.lost = self.planner = self.maker = self.adopter = self.dissolved = self.ends = self.collector = self
-        self.unsent = NothingUnsent()
-        files = ("aa ab", *others)
-        packs = [_planned(tuple(tags.split()), is_canary=at == 0) for at, tags in enumerate(files)]
-        column = MarkerColumn("m")
-        self._plan = PackPlan(packs, {tag: PlannedFile(tag, "f", 1, 9, column) for one in packs for tag in one.tags})
-        inflight, stop = InFlight(), StopSignal()
+        self.larger: list[str] = []
+        self.bench = Bench({}, routes=Routes([ROUTE]))
+        self._script = list(ends)
+        setup = PackingSetup(limits=PackLimits(canary_members=2), predict=predict)
+        context = replace(self.bench.context(), packing=setup)
+        transitions = Transitions(context.ledger, clock=context.clock, emit=context.emit, by_state={})
+        super().__init__(context, Stages(context, transitions), BATCH)
+        vars(self)["planner"] = ScriptedPlan("aa ab", *others)
+        inflight = InFlight()
         self.packing = Packing(
-            BATCH,
-            cast("Packs", self),
-            transitions=Transitions(self.ledger, clock=clock, emit=lambda _: None, by_state={}),
-            inflight=inflight,
+            BATCH, self, transitions=transitions, inflight=inflight, route=self._end,
             feeder=Feeder(
-                batch_id="b", ledger=self.ledger, inflight=inflight, queue=asyncio.Queue(), discovered=asyncio.Event(),
-                skip=lambda _: False, list_first=False,
+                batch_id="b", ledger=context.ledger, inflight=inflight, queue=asyncio.Queue(),
+                discovered=asyncio.Event(), skip=lambda _: False, list_first=False,
             ),
-            route=self._end,
-            on_fatal=lambda error: pytest.fail(str(error)),
-            stop=stop,
-            emit=lambda _: None,
+            on_fatal=lambda error: pytest.fail(str(error)), stop=context.stop, emit=context.emit,
         )  # fmt: skip
+
+    @property
+    def said(self) -> list[str]:
+        """The notices on packing after the plan."""
+        said = [event.message for event in self.bench.events if isinstance(event, Notice) and event.code == "packing"]
+        return said[1:]
 
     async def run(self) -> None:
         """Plan the packs, and make them until nothing is left to make."""
@@ -91,50 +96,23 @@ class ScriptedPacks:
 
     async def _end(self, pack: Item) -> None:
         """Bring a pack to its end at once, as the stages do after a while."""
-        state, code = self._ends.pop(0) if PackRecipe.of(pack).is_canary else COLLECTED
+        state, code = self._script.pop(0) if PackRecipe.of(pack).is_canary else COLLECTED
         if (state, code) == LEFT:
             self.packing.deferred(pack, "no create succeeded")
         else:
             await self.packing.finish(replace(pack, state=state, error_code=code))
 
     async def make(self, planned: PlannedPack, _plan: PackPlan) -> Item | None:
-        if planned.is_canary and self._ends[0] == NOT_MADE:
-            self._ends.pop(0)
+        if planned.is_canary and self._script[0] == NOT_MADE:
+            self._script.pop(0)
             return None
-        (self.canaries if planned.is_canary else self.others).append(" ".join(planned.tags))
+        (self.canaries if planned.is_canary else self.larger).append(" ".join(planned.tags))
         recipe = PackRecipe(
             binding=planned.binding, column=MarkerColumn("m"), keeps_unmapped=False, behavior="",
             is_canary=planned.is_canary,
         )  # fmt: skip
-        source = self.tag_of(planned.tags, planned.binding)
+        source = self.maker.tag_of(planned.tags, planned.binding)
         return Item(batch_id=self.batch_id, source=source, kind=ItemKind.PACK, version=recipe.text)
-
-    def with_canary(self, planned: PlannedPack, plan: PackPlan) -> list[PlannedPack]:
-        return plan.with_canary(planned, PackLimits(canary_members=2))
-
-    def say_stopped(self, _pack: Item, why: str) -> None:
-        self.said.append(why)
-
-    async def plan(self, _pages: AsyncIterator[list[Item]], *, proven: set[str]) -> PackPlan:
-        assert not proven
-        return self._plan
-
-    def tags_of(self, plan: PackPlan) -> set[str]:
-        return {self.tag_of(one.tags, one.binding) for one in plan.packs}
-
-    def tag_of(self, tags: tuple[str, ...], _binding: str) -> str:
-        return "-".join(tags)
-
-    async def found(self) -> dict[str, Any]:
-        return {}
-
-    of_other_sources = found
-
-    async def adopt(self, *_: object) -> Adoption:
-        return Adoption()
-
-    async def settle(self, _pack: Item | None = None) -> PackEnd:
-        return PackEnd()
 
 
 def _planned(tags: tuple[str, ...], *, is_canary: bool) -> PlannedPack:
@@ -146,7 +124,7 @@ def _planned(tags: tuple[str, ...], *, is_canary: bool) -> PlannedPack:
 async def test_all_packs_are_made_after_a_canary_as_predicted() -> None:
     packs = ScriptedPacks(COLLECTED)
     await packs.run()
-    assert (packs.canaries, packs.others, packs.said) == (["aa ab"], ["ba bb bc bd be bf"], [])
+    assert (packs.canaries, packs.larger, packs.said) == (["aa ab"], ["ba bb bc bd be bf"], [])
 
 
 @pytest.mark.parametrize("end", [CHANGED, (S.SKIPPED, "same"), NOT_MADE, NOT_COMPARED])
@@ -156,20 +134,22 @@ async def test_a_canary_that_says_nothing_about_packing_is_followed_by_one_of_ot
     packs = ScriptedPacks(end, COLLECTED)
     await packs.run()
     assert packs.canaries == ["aa ab", "ba bb"][end == NOT_MADE :]
-    assert (packs.others, packs.said) == (["bc bd be bf"], [])
+    assert (packs.larger, packs.said) == (["bc bd be bf"], [])
 
 
 async def test_files_that_keep_changing_before_they_are_sent_are_tried_in_small_packs_until_none_is_left() -> None:
     packs = ScriptedPacks(*[CHANGED] * 4)
     await packs.run()
-    assert (packs.canaries, packs.others) == (["aa ab", "ba bb", "bc bd", "be bf"], [])
+    assert (packs.canaries, packs.larger) == (["aa ab", "ba bb", "bc bd", "be bf"], [])
 
 
 async def test_packing_stops_with_a_notice_after_three_canaries_that_cannot_be_compared() -> None:
     packs = ScriptedPacks(*[NOT_COMPARED] * 3, others=("ba bb bc bd be bf", "ca cb"))
     await packs.run()
-    assert (packs.canaries, packs.others) == (["aa ab", "ba bb", "bc bd"], [])
-    assert packs.said == ["none of its first 3 packs can be compared with its prediction"]
+    assert (packs.canaries, packs.larger) == (["aa ab", "ba bb", "bc bd"], [])
+    assert packs.said == [
+        "packing of route people stops: none of its first 3 packs can be compared with its prediction"
+    ]
     assert not any(packs.packing.is_planned(Item(batch_id="b", source=name)) for name in ("be", "bf", "ca", "cb"))
 
 
@@ -177,11 +157,11 @@ async def test_packing_stops_with_a_notice_after_three_canaries_that_cannot_be_c
 async def test_no_more_packs_are_made_after_a_canary_that_fails_or_differs(end: tuple[S, str | None]) -> None:
     packs = ScriptedPacks(end)
     await packs.run()
-    assert (packs.canaries, packs.others) == (["aa ab"], [])
+    assert (packs.canaries, packs.larger) == (["aa ab"], [])
 
 
 async def test_a_canary_that_is_left_to_a_later_run_stops_packing_with_a_notice() -> None:
     packs = ScriptedPacks(LEFT)
     await packs.run()
-    assert (packs.canaries, packs.others) == (["aa ab"], [])
-    assert packs.said == ["its first pack is left to a later run: no create succeeded"]
+    assert (packs.canaries, packs.larger) == (["aa ab"], [])
+    assert packs.said == ["packing of route people stops: its first pack is left to a later run: no create succeeded"]
