@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from runner import identity
+from runner.concurrency import handle_all
 from runner.events import Notice
 from runner.formatting import counted
 from runner.models import ItemState
@@ -61,7 +62,7 @@ class OtherSources:
         """
         if not packs or not (await self._ledger.counts(self._batch.batch_id)).get(_QUEUED):
             return {}
-        lists = {one.name.tag: await self._lists.read(one.name.tag) for one in packs}
+        lists = await self._read_lists(packs)
         looked = {one.name.tag: await self._tags(one, lists[one.name.tag]) for one in packs}
         tags = {tag: found for tag, found in looked.items() if not isinstance(found, str)}
         members = await self._members.with_tags({*chain.from_iterable(tags.values())}, passes_unclear=True)
@@ -79,14 +80,18 @@ class OtherSources:
 
         Raises as `with_files_of_the_run`.
         """
-        found = set[str]()
+        found, lists = set[str](), await self._read_lists(packs)
         for one in packs:
-            tags = await self._tags(one, await self._lists.read(one.name.tag))
+            tags = await self._tags(one, lists[one.name.tag])
             if not isinstance(tags, str):
                 found.update(tags)
             elif one.is_of_source or one.name.source in await self._sources():
                 return None
         return found
+
+    async def _read_lists(self, packs: Collection[LostPack]) -> dict[str, PackList | None]:
+        tags = [one.name.tag for one in packs]
+        return dict(zip(tags, await handle_all(self._lists.read, tags), strict=True))
 
     async def _tags(self, pack: LostPack, listed: PackList | None) -> list[str] | str:
         """Return the tags of a pack's members, or why they cannot be told."""

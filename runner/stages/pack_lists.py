@@ -27,7 +27,7 @@ _FORMAT = "1"
 _ABOUT = (
     "The files of a pack, which Bulkhead sends in one import, in their order: tag, number of rows, and name of each"
 )
-_ABOUT_FOUND = "The tags of the files of a pack that was sent from another source, as its result names them"
+_ABOUT_FOUND = "The tags of the files of a pack of which only the result is left, as the result names them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class PackLists:
         return found if found is not None and (found.tag, found.endpoint) == (tag, self._endpoint) else None
 
     async def keep_found(self, tag: str, members: Sequence[str]) -> None:
-        """Write which members, by their tags, the result of another source's pack has, so that it is read only once."""
+        """Write which members, by their tags, the result of a lost pack has, so that it is read only once."""
         parts = {"about": _ABOUT_FOUND, "format": _FORMAT, "endpoint": self._endpoint, "members": list(members)}
         await self._sink.write(_name_of_found(tag), _once(json.dumps(parts, indent=1).encode() + b"\n"))
 

@@ -15,6 +15,7 @@ from runner.formatting import counted
 from runner.ledger.protocol import Move
 from runner.models import Item, ItemChanges, ItemState, batch_of_members
 from runner.stages.pack_recipe import PackRecipe
+from runner.stages.upload_urls import LONGEST_LIFE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,8 @@ class UnsentPacks:
             return []
         queued: list[str] = []
         sent = {tag: one for tag, one in lost.items() if one.has_data}
-        tags = await self._others.tags_of([*sent.values(), *others.values()])
+        came = [one for one in lost.values() if one.has_data or self._may_get_data(one)]
+        tags = await self._others.tags_of([*came, *others.values()])
         for pack in unsent:
             members = await self._waiting(pack)
             if pack.source in sent:
@@ -86,6 +88,11 @@ class UnsentPacks:
                 await self._ends.release(pack, "another ledger has sent files of the pack")
                 queued += [member.source for member in members]
         return queued
+
+    def _may_get_data(self, lost: LostPack) -> bool:
+        """Return whether an upload by a run that was killed may be on its way to a pack that waits for it."""
+        made_at = lost.remote.created_at
+        return made_at is None or made_at > self._vendor_time.now() - LONGEST_LIFE
 
     async def _is_sent(self, pack: Item, members: Sequence[Item], tags: set[str]) -> bool:
         if any(member.tag in tags for member in members):

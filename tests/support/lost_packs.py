@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from runner import identity
@@ -31,11 +32,13 @@ from runner.stages.lost_members import LostMembers
 from runner.stages.lost_packs import Adoption, LostPacks, PackAdopter
 from runner.stages.orphans import Orphans
 from runner.stages.other_sources import OtherSources
+from runner.stages.pack_ends import PackEnds
 from runner.stages.pack_lists import PackLists
-from runner.stages.pack_making import PackMaker
+from runner.stages.pack_making import NewMember, PackMaker
 from runner.stages.pack_recipe import PackRecipe
 from runner.stages.packing_setup import RulesOfRoutes
 from runner.stages.transitions import Transitions
+from runner.stages.unsent_packs import UnsentPacks
 from runner.stop import StopSignal
 from tests.support.scripted import LoopClock, ScriptedVendor
 
@@ -99,10 +102,11 @@ class LostPackBench:
         self.options = RunOptions()
         self.lists = PackLists(LocalSink(out, threaded=False), endpoint="e")
         self._names, self._clock = names, clock
-        self.tags = {name: self._tag(name) for name in names}
+        self.tags = {name: self.tag_of(name) for name in names}
         self.tag = pack_tag(sorted(self.tags.values()), binding=ROUTE.binding, endpoint="e")
 
-    def _tag(self, name: str) -> str:
+    def tag_of(self, name: str) -> str:
+        """Return the tag of a file with the content that was sent."""
         return identity.tag(name, content_of(name), ROUTE.binding, endpoint="e")
 
     async def sent(
@@ -127,31 +131,91 @@ class LostPackBench:
         rows = [{"name": "x", "bulkhead_marker": f"{tag}.{number}"} for tag in tags for number in numbers]
         return json.dumps(rows).encode()
 
-    async def adopt(self) -> Adoption:
-        ledger, clock, vendor = self.ledger, self._clock, self.vendor
-        vendor_time, stop = VendorTime(clock), StopSignal()
-        transitions = Transitions(ledger, clock=clock, emit=self._take, by_state={})
-        orphans = Orphans(vendor, ledger, endpoint="e", vendor_time=vendor_time)
-        routes = Routes([ROUTE])
-        rules = RulesOfRoutes(self.vendor.schema)
-        members = LostMembers(
-            ledger=ledger, files=self.files, routes=routes, rules=rules, earlier=EarlierItems(ledger, endpoint="e"),
-            orphans=orphans, batch_id="b", endpoint="e", clock=clock,
+    @cached_property
+    def _transitions(self) -> Transitions:
+        return Transitions(self.ledger, clock=self._clock, emit=self._take, by_state={})
+
+    @cached_property
+    def _absence(self) -> Absence:
+        return Absence(api=self.vendor, transitions=self._transitions)
+
+    @cached_property
+    def _vendor_time(self) -> VendorTime:
+        return VendorTime(self._clock)
+
+    @cached_property
+    def _orphans(self) -> Orphans:
+        return Orphans(self.vendor, self.ledger, endpoint="e", vendor_time=self._vendor_time)
+
+    @cached_property
+    def _rules(self) -> RulesOfRoutes:
+        return RulesOfRoutes(self.vendor.schema)
+
+    @cached_property
+    def _members(self) -> LostMembers:
+        ledger = self.ledger
+        return LostMembers(
+            ledger=ledger, files=self.files, routes=Routes([ROUTE]), rules=self._rules,
+            earlier=EarlierItems(ledger, endpoint="e"), orphans=self._orphans, batch_id="b", endpoint="e",
+            clock=self._clock,
         )  # fmt: skip
+
+    @cached_property
+    def _found(self) -> FoundLists:
         fetch = ResultFetch(
-            api=vendor, storage=vendor, transitions=transitions, options=self.options, rng=random.Random(1), stop=stop,
-            absence=Absence(api=vendor, transitions=transitions),
+            api=self.vendor, storage=self.vendor, transitions=self._transitions, options=self.options,
+            rng=random.Random(1), stop=StopSignal(), absence=self._absence,
         )  # fmt: skip
-        found = FoundLists(api=vendor, fetch=fetch, members=members, routes=routes, rules=rules, endpoint="e")
-        others = OtherSources(ledger, BATCH, lists=self.lists, found=found, members=members, emit=self._take)
+        return FoundLists(
+            api=self.vendor, fetch=fetch, members=self._members, routes=Routes([ROUTE]), rules=self._rules, endpoint="e"
+        )
+
+    @cached_property
+    def _others(self) -> OtherSources:
+        return OtherSources(
+            self.ledger, BATCH, lists=self.lists, found=self._found, members=self._members, emit=self._take
+        )
+
+    @cached_property
+    def _lost(self) -> LostPacks:
+        return LostPacks(self.ledger, batch_id=batch_of_packs("b"), source=identity.short("inbox"), ignored=())
+
+    @cached_property
+    def maker(self) -> PackMaker:
+        return PackMaker(self.ledger, self._transitions, BATCH, endpoint="e", again=False, clock=self._clock)
+
+    async def adopt(self) -> Adoption:
         adopter = PackAdopter(
-            ledger=ledger, api=vendor, lists=self.lists, members=members, found=found, transitions=transitions,
-            orphans=orphans, others=others,
-            maker=PackMaker(ledger, transitions, BATCH, endpoint="e", again=False, clock=clock),
-            routes=routes, options=self.options, vendor_time=vendor_time, stop=stop, emit=self._take,
+            ledger=self.ledger, api=self.vendor, lists=self.lists, members=self._members, found=self._found,
+            transitions=self._transitions, orphans=self._orphans, others=self._others, maker=self.maker,
+            routes=Routes([ROUTE]), options=self.options, vendor_time=self._vendor_time, stop=StopSignal(),
+            emit=self._take,
         )  # fmt: skip
-        lost = LostPacks(ledger, batch_id=batch_of_packs("b"), source=identity.short("inbox"), ignored=())
-        return await adopter.adopt(await lost.found(), await lost.of_other_sources())
+        return await adopter.adopt(await self._lost.found(), await self._lost.of_other_sources())
+
+    async def packed(self, *names: str) -> Item:
+        """Let this ledger have made a pack of some files that it has not sent."""
+        found = await self.ledger.look_up("b", names)
+        members = [
+            NewMember(found[name], self.tags[name], 2, {"fingerprint": content_of(name), "binding": ROUTE.binding})
+            for name in sorted(names, key=self.tags.__getitem__)
+        ]
+        pack = await self.maker.make(members, RECIPE, ROUTE)
+        assert pack is not None
+        return pack
+
+    async def settle_unsent(self) -> list[str]:
+        """See to the unsent packs of this ledger; return the files that are queued again."""
+        ends = PackEnds(
+            ledger=self.ledger, api=self.vendor, routes=Routes([ROUTE]), maker=self.maker,
+            transitions=self._transitions, absence=self._absence, emit=self._take,
+        )  # fmt: skip
+        unsent = UnsentPacks(
+            self.ledger, batch_of_packs("b"), members=self._members, others=self._others, ends=ends,
+            orphans=self._orphans, routes=Routes([ROUTE]), transitions=self._transitions,
+            vendor_time=self._vendor_time, again=self.options.again, emit=self._take,
+        )  # fmt: skip
+        return await unsent.settle(await self._lost.found(), await self._lost.of_other_sources())
 
     def _take(self, event: Event) -> None:
         self.said += [event.message] if isinstance(event, Notice) else []
