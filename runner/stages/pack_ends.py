@@ -113,7 +113,8 @@ class PackEnds:
         """Queue the members of a pack that was not sent, and end the pack; it is `queued`, so it has no import."""
         members = await self._waiting(pack)
         end = Move(item=pack, state=_S.FAILED, reason=reason, changes={"error_code": DISSOLVED})
-        await self._transitions.advance_all([end, *(_leave(member, reason) for member in members)])
+        keep_place = _is_watched(pack)
+        await self._transitions.advance_all([end, *(_leave(one, reason, keep_place=keep_place) for one in members)])
 
     async def settle(self, pack: Item) -> PackEnd:
         """Move the members of a pack that is `failed`, `rejected`, or `skipped` to what follows from that."""
@@ -127,10 +128,9 @@ class PackEnds:
             await self._transitions.advance_all([_fail(member, pack) for member in members])
             self.say_stopped(pack, pack.error_message)
             return PackEnd(stops_packing=True)
-        halves = () if pack.error_code != "import_failed" or recipe.is_canary else await self._halve(members)
+        halves = () if pack.error_code != "import_failed" or recipe.is_canary else await self._halve(pack, members)
         if not halves:
-            keep_place = pack.error_code == DISSOLVED and pack.import_id is not None
-            await self._queue(members, f"the pack failed: {pack.error_message}", keep_place=keep_place)
+            await self._queue(members, f"the pack failed: {pack.error_message}", pack)
         is_refused = pack.error_code in {"create_refused", "upload_refused"}
         if is_refused or recipe.is_canary:
             self.say_stopped(pack, pack.error_message)
@@ -142,18 +142,18 @@ class PackEnds:
             self._say(
                 f"a pack of {counted(len(members), 'file')} is not sent, so they travel alone: {pack.error_message}"
             )
-            await self._queue(members, f"the pack was not sent: {pack.error_message}")
+            await self._queue(members, f"the pack was not sent: {pack.error_message}", pack)
             return PackEnd()
         unreadable = [member for member in members if _is_named(member, pack)]
         others = [member for member in members if not _is_named(member, pack)]
-        new_packs = await self._repack([others]) if len(others) >= FEWEST else ()
+        new_packs = await self._repack(pack, [others]) if len(others) >= FEWEST else ()
         names = ", ".join(member.source for member in unreadable[:_NAMED_MOST])
         more = f" and {len(unreadable) - _NAMED_MOST} more" if len(unreadable) > _NAMED_MOST else ""
         self._say(
             f"{counted(len(unreadable), 'file')} of a pack of {len(members):,} cannot be read now ({names}{more}); the "
             "others are sent without"
         )
-        await self._queue(await self._waiting(pack), "a file of its pack cannot be read at the moment")
+        await self._queue(await self._waiting(pack), "a file of its pack cannot be read at the moment", pack)
         return PackEnd(new_packs)
 
     async def end_review(self, pack: Item) -> tuple[Item, PackEnd]:
@@ -267,37 +267,34 @@ class PackEnds:
         others = [member for member in members if member.tag not in named]
         new_packs: tuple[Item, ...] = ()
         if named and len(others) > 1 and not recipe.is_canary:
-            new_packs = await self._repack([others], instead_of=pack.source)
-        await self._queue(await self._waiting(pack), "its pack needed a review", keep_place=True)
+            new_packs = await self._repack(ended, [others])
+        await self._queue(await self._waiting(pack), "its pack needed a review", ended)
         return ended, PackEnd(new_packs, stops_packing=recipe.is_canary)
 
-    async def _halve(self, members: Sequence[Item]) -> tuple[Item, ...]:
+    async def _halve(self, pack: Item, members: Sequence[Item]) -> tuple[Item, ...]:
         if len(members) < SMALLEST_HALVED:
             return ()
         middle = len(members) // 2
         self._say(f"a pack of {counted(len(members), 'file')} failed, and is sent again as two")
-        return await self._repack([members[:middle], members[middle:]])
+        return await self._repack(pack, [members[:middle], members[middle:]])
 
-    async def _repack(self, groups: Sequence[Sequence[Item]], *, instead_of: str = "") -> tuple[Item, ...]:
+    async def _repack(self, pack: Item, groups: Sequence[Sequence[Item]]) -> tuple[Item, ...]:
         """Put members of an ended pack into new packs; members that cannot be are queued."""
+        recipe = replace(PackRecipe.of(pack), instead_of=pack.source if _is_watched(pack) else "")
+        route = recipe.member_route(self._routes)
         made = []
         for group in groups:
-            pack = await self._ledger.item(self._maker.batch_id, group[0].pack or "")
-            recipe = PackRecipe.of(pack) if pack is not None else None
-            route = recipe.member_route(self._routes) if recipe is not None else None
             new = [NewMember(member, member.tag or "", member.pack_rows or 0) for member in group]
-            one = None
-            if recipe is not None and route is not None:
-                one = await self._maker.make(new, replace(recipe, instead_of=instead_of), route)
+            one = await self._maker.make(new, recipe, route) if route is not None else None
             if one is None:
-                await self._queue(group, "its pack failed")
+                await self._queue(group, "its pack failed", pack)
             else:
                 made.append(one)
         return tuple(made)
 
-    async def _queue(self, members: Sequence[Item], reason: str, *, keep_place: bool = False) -> None:
+    async def _queue(self, members: Sequence[Item], reason: str, pack: Item) -> None:
         if members:
-            moves = [_leave(member, reason, keep_place=keep_place) for member in members]
+            moves = [_leave(member, reason, keep_place=_is_watched(pack)) for member in members]
             await self._transitions.advance_all(moves)
 
     async def _waiting(self, pack: Item) -> list[Item]:
@@ -313,6 +310,11 @@ class PackEnds:
         self._emit(Notice(code="packing", message=message))
 
 
+def _is_watched(pack: Item) -> bool:
+    """Return whether somebody may have finished the review of a pack that has ended, or of one before it."""
+    return bool(PackRecipe.of(pack).instead_of) or (pack.error_code == DISSOLVED and pack.import_id is not None)
+
+
 def _is_named(member: Item, pack: Item) -> bool:
     """Return whether a member's tag is among those in the message of its pack."""
     return (member.tag or "?") in (pack.error_message or "")
@@ -321,7 +323,7 @@ def _is_named(member: Item, pack: Item) -> bool:
 def _leave(member: Item, reason: str, *, keep_place: bool = False) -> Move:
     """Return the move of a member whose data was not imported with its pack; its file is sent in its own import.
 
-    `keep_place`: the ledger keeps which rows of the pack it had.
+    `keep_place`: the ledger keeps which rows of the pack it had, in case they arrive anyway.
     """
     changes: ItemChanges = {"tag": None} if keep_place else _ALONE
     return Move(item=member, state=_S.QUEUED, reason=reason, changes=changes)

@@ -178,3 +178,28 @@ async def test_a_dismissed_file_of_a_pack_whose_review_is_finished_stays_dismiss
     ]
     (said,) = bench.said
     assert "1.csv" not in said
+
+
+@pytest.mark.parametrize("end", ["rejected", "released", "failed", "unreadable"])
+async def test_files_are_held_as_well_if_the_pack_that_was_made_instead_brought_in_nothing(end: str) -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+    remote = bench.vendor.imports[pack.bound_id]
+    _, dissolved_end = await bench.ends.end_review(pack)
+    (instead,) = dissolved_end.new_packs
+    if end == "released":
+        await bench.ends.release(instead, "the filters leave out files of it")
+    elif end == "failed":
+        for state in (S.CREATING, S.CREATED, S.PROCESSING):
+            instead = await bench.ledger.advance(instead, state, reason="x", attempts=1)
+        await bench.ends.settle(await bench.ledger.advance(instead, S.FAILED, reason="x", error_code="import_failed"))
+    else:
+        code, message = ("member_changed", "x") if end == "rejected" else ("member_unreadable", "tag of 2.csv")
+        rejected = await bench.ledger.advance(instead, S.REJECTED, reason="x", error_code=code, error_message=message)
+        await bench.ends.settle(rejected)
+    assert {one.state for one in await bench.members()} == {S.QUEUED}
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    assert [(one.state, one.error_code, one.pack, one.carrying_id) for one in await bench.members()] == [
+        (S.FAILED, "pack_review_finished", "p", remote.import_id)
+    ] * 3
