@@ -343,9 +343,10 @@ class Packing:
                 await self._continue(pack)
 
     async def _release_unsent(self) -> None:
-        """Queue the files of packs that were not sent, and that this run would not make.
+        """End packs that were not sent, and that this run would not make.
 
-        That is because its filters leave out some of the files, or because packing of their route is off now.
+        That is because its filters leave out some of the files, so that the others are put into a new pack, or because
+        packing of their route is off now.
         """
         queued = [pack async for pack in self._ledger.items(self._packs.batch_id, states={_S.QUEUED})]
         unsent = [pack for pack in queued if pack.source not in self._lost and pack.source not in self._inflight]
@@ -357,15 +358,18 @@ class Packing:
         for pack in unsent:
             members = await self._ledger.members(batch_id, pack.source)
             left_out = await selection.left_out_of([member for member in members if member.state is _S.PACKED])
-            if left_out or self._packs.is_off(pack):
-                why = "the filters leave out files of it" if left_out else "packing is off"
+            is_off = self._packs.is_off(pack)
+            if left_out or is_off:
+                why = "packing is off" if is_off else "the filters leave out files of it"
                 released[why] += 1
-                await self._packs.ends.release(pack, f"its pack was not sent: {why}")
+                await self._packs.ends.release(
+                    pack, f"its pack was not sent: {why}", without=() if is_off else left_out
+                )
             for member in (await self._ledger.look_up(batch_id, sorted(left_out))).values():
                 await selection.leave_out(member)
         for why, count in released.items():
             packs = f"{counted(count, 'pack')} of an earlier run {'is' if count == 1 else 'are'}"
-            self._emit(Notice(code="packing", message=f"{packs} not sent: {why}"))
+            self._emit(Notice(code="packing", message=f"{packs} not sent as recorded: {why}"))
         if selection.left_out:
             self._emit(left_out_notice(selection.left_out))
 

@@ -33,7 +33,7 @@ from runner.stages.pack_results import of_pack
 from runner.stages.pack_source import MEMBER_UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from runner.config.routes import Routes
     from runner.events import EventHook
@@ -109,9 +109,16 @@ class PackEnds:
         self._emit = emit
         self._deletes: Counter[str] = Counter()
 
-    async def release(self, pack: Item, reason: str) -> None:
-        """Queue the members of a pack that was not sent, and end the pack; it is `queued`, so it has no import."""
+    async def release(self, pack: Item, reason: str, *, without: Collection[str] = ()) -> None:
+        """Queue the members of a pack that was not sent, and end the pack; it is `queued`, so it has no import.
+
+        If only the sources `without` are to leave it, the other members are put into a new pack.
+        """
         members = await self._waiting(pack)
+        others = [member for member in members if member.source not in without] if without else []
+        if len(others) >= FEWEST:
+            await self._repack(pack, [others])
+            members = await self._waiting(pack)
         end = Move(item=pack, state=_S.FAILED, reason=reason, changes={"error_code": DISSOLVED})
         keep_place = _is_watched(pack)
         await self._transitions.advance_all([end, *(_leave(one, reason, keep_place=keep_place) for one in members)])
