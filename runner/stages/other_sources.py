@@ -121,12 +121,17 @@ class OtherSources:
     async def _near(self, unclear: Iterable[tuple[LostPack, str]]) -> dict[str, str]:
         """Return those packs whose source is a directory that one of the files is below; tell of the others."""
         near = await self._sources()
-        found = {}
+        found: dict[str, str] = {}
+        passed: list[str] = []
         for pack, why in unclear:
             if pack.is_of_source or pack.name.source in near:
                 found[pack.name.tag] = why
             else:
-                self._emit(Notice(code="packing", message=f"passed over: {pack.refusal(why)}"))
+                passed.append(pack.remote.import_id)
+        if passed:
+            packs = f"{counted(len(passed), 'pack')} of other sources, whose files nothing tells now"
+            named = f"{', '.join(passed[:_NAMED_MOST])}{_more(len(passed))}"
+            self._emit(Notice(code="packing", message=f"{packs}, passed over: import {named}"))
         return found
 
     async def _sources(self) -> set[str]:
