@@ -170,7 +170,7 @@ def released_after_a_crash(patch: pytest.MonkeyPatch) -> None:
 
     async def release(self: Any, pack: Item) -> Any:
         if pack.state is ItemState.FAILED and pack.error_code not in pack_ends._NOT_IMPORTED:
-            await self._queue(await self._waiting(pack), "its pack failed")
+            await self._queue(await self._waiting(pack), "its pack failed", pack)
         return await settle(self, pack)
 
     patch.setattr(pack_ends.PackEnds, "settle", release)
