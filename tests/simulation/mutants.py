@@ -307,7 +307,7 @@ MUTANTS = (
     Mutant("a request is sent before the commit of its group", answered_before_the_commit),
     Mutant("a JSON create of unknown outcome is repeated", json_create_repeated, first_seed=46),
     Mutant("a JSON create is settled without a quiet period", json_settled_at_once, late_json),
-    Mutant("a JSON create is repeated without proof", json_repeated_without_proof, early_dates, first_seed=53),
+    Mutant("a JSON create is repeated without proof", json_repeated_without_proof, early_dates, first_seed=124),
     Mutant("only an import without a name can be that of a JSON create", json_names_ignored, lost_json),
     Mutant("an import is adopted by its plain name", adopted_by_plain_name, first_seed=111),
     Mutant("import ids are not unique", import_ids_not_unique, first_seed=33),
