@@ -35,7 +35,7 @@ class Stalled:
     """A storage whose downloads never come."""
 
     @asynccontextmanager
-    async def get(self, _url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def get(self, _url: str, *, most_bytes: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         await asyncio.get_running_loop().create_future()
         yield aiter_of()
 
