@@ -35,13 +35,13 @@ root=$1; shift
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$root"
 mkdir -p "$root/proc" "$root/dev"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
 for pair in $BINDS; do
   mkdir -p "$root${pair#*=}"
   mount --bind "${pair%=*}" "$root${pair#*=}"
   mount -o remount,bind,ro "$root${pair#*=}"
 done
-mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev"
 mkdir -p "$root$DATA"
 mount --bind "$VOLUME" "$root$DATA"
 mount -o remount,ro "$root"
