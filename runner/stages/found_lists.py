@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _NOT_ACCOUNTED = "its result does not account for all rows that were sent"
 
 
+NOT_FOUND = "nobody knows which files were in it, and the vendor does not find it now"
+
+
 @dataclass(frozen=True, slots=True)
 class FoundList:
     """The list of a lost pack, and which of today's files are its members."""
@@ -94,9 +97,13 @@ class FoundLists:
     async def tags_in(self, lost: LostPack) -> list[str] | str:
         """Return the tags of the members that the result of a pack names, or why they cannot be told.
 
+        A pack that failed brought in nothing, so it has none.
         Raises TransientError, AuthRefused, and Stopped.
         """
-        read = await self._read(lost)
+        remote = await self._retrieved(lost)
+        if not isinstance(remote, str) and remote.status == ImportStatus.FAILED:
+            return []
+        read = remote if isinstance(remote, str) else await self._rows(lost, remote)
         return read if isinstance(read, str) else sorted(read[0].numbers)
 
     async def whole(self, lost: LostPack, members: Mapping[str, LostMember]) -> FoundList | str | None:
@@ -114,16 +121,22 @@ class FoundLists:
 
     async def _read(self, lost: LostPack) -> tuple[FoundRows, RemoteImport] | str:
         """Return the rows of a pack's result, or a sentence if it has none that tell anything."""
+        remote = await self._retrieved(lost)
+        return remote if isinstance(remote, str) else await self._rows(lost, remote)
+
+    async def _retrieved(self, lost: LostPack) -> RemoteImport | str:
         import_id = lost.remote.import_id
         try:
-            remote = await repeat_read(lambda: self._api.retrieve(import_id))
+            return await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:
-            return "nobody knows which files were in it, and the vendor does not find it now"
+            return NOT_FOUND
+
+    async def _rows(self, lost: LostPack, remote: RemoteImport) -> tuple[FoundRows, RemoteImport] | str:
         if remote.status != ImportStatus.SUCCESSFUL:
             return (
                 f"only its result tells which files were in it; it is {remote.status} now: run again once it has ended"
             )
-        pack = Item(batch_id="", source=lost.name.tag, kind=ItemKind.PACK, import_id=import_id)
+        pack = Item(batch_id="", source=lost.name.tag, kind=ItemKind.PACK, import_id=remote.import_id)
         try:
             rows = await self._fetch.fetch(pack, _read, files=lost.name.file_count)
         except (Unusable, ResultTooLarge) as error:

@@ -16,7 +16,7 @@ from runner.events import Notice
 from runner.formatting import counted
 from runner.models import ItemState
 from runner.sources.spec import file_uri, quoted
-from runner.stages.found_lists import FoundList
+from runner.stages.found_lists import NOT_FOUND, FoundList
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -85,7 +85,7 @@ class OtherSources:
             tags = await self._tags(one, lists[one.name.tag])
             if not isinstance(tags, str):
                 found.update(tags)
-            elif one.is_of_source or one.name.source in await self._sources():
+            elif self._may_be_near(one, tags, await self._sources()):
                 return None
         return found
 
@@ -124,7 +124,7 @@ class OtherSources:
         found: dict[str, str] = {}
         passed: list[str] = []
         for pack, why in unclear:
-            if pack.is_of_source or pack.name.source in near:
+            if self._may_be_near(pack, why, near):
                 found[pack.name.tag] = why
             else:
                 passed.append(pack.remote.import_id)
@@ -133,6 +133,11 @@ class OtherSources:
             named = f"{', '.join(passed[:_NAMED_MOST])}{_more(len(passed))}"
             self._emit(Notice(code="packing", message=f"{packs}, passed over: import {named}"))
         return found
+
+    @staticmethod
+    def _may_be_near(pack: LostPack, why: str, near: Collection[str]) -> bool:
+        """Return whether a pack may have files of the run; one that a run with another source deleted has none."""
+        return pack.is_of_source or (pack.name.source in near and why != NOT_FOUND)
 
     async def _sources(self) -> set[str]:
         """Return `identity.short` of each directory that a file is below which is not sent yet."""

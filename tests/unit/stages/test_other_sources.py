@@ -79,3 +79,14 @@ async def test_a_pack_at_work_of_a_source_that_is_no_directory_of_the_files_is_n
     import_id = await bench.sent(status="RUNNING", with_list=False, source_uri="file:///elsewhere")
     assert await bench.adopt() == Adoption()
     assert bench.said == [f"1 pack of other sources, whose files nothing tells now, passed over: import {import_id}"]
+
+
+@pytest.mark.parametrize("fate", ["failed", "deleted"])
+async def test_a_pack_of_a_directory_above_that_ended_without_rows_stops_nothing(tmp_path: Path, fate: str) -> None:
+    bench = LostPackBench(tmp_path, "/data/b/1.csv")
+    import_id = await bench.sent(status="RUNNING", with_list=False, source_uri="file:///data")
+    if fate == "failed":
+        bench.vendor.change(import_id, status="FAILED")
+    else:
+        del bench.vendor.imports[import_id]
+    assert (await bench.adopt()).unknown == {}
