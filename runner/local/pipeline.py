@@ -136,7 +136,8 @@ class _Run:
         self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
         self._foreign = ForeignWatch(
             self._outage.api.inner, retrieve=self._outage.api.retrieve, ledger=context.ledger,
-            batch_id=batch.batch_id, source=identity.short(batch.source_uri), vendor_time=context.vendor_time,
+            batch_id=batch.batch_id, source=identity.short(batch.source_uri),
+            schemas={route.schema_id for route in context.routes.routes}, vendor_time=context.vendor_time,
             on_found=self._stop_conditions.stop_for,
         )  # fmt: skip
         watched = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api

@@ -17,7 +17,7 @@ from runner.models import ImportStatus, RemoteImport, batch_of_members, tag_of
 from runner.packing.body import PackName
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
     from datetime import datetime
 
     from runner.dromo.clock import VendorTime
@@ -47,12 +47,14 @@ class ForeignWatch(WrappedApi):
         ledger: Ledger,
         batch_id: str,
         source: str,
+        schemas: Collection[str | None],
         vendor_time: VendorTime,
         on_found: Callable[[ForeignImports], None],
     ) -> None:
-        """`source` is as in `PackName`."""
+        """`source` is as in `PackName`; `schemas` are those of the run's routes, None for an inline one."""
         super().__init__(api)
         self._source = source
+        self._schemas = schemas
         self._retrieve = retrieve
         self._ledger = ledger
         self._batch_id = batch_id
@@ -122,10 +124,15 @@ class ForeignWatch(WrappedApi):
             self._on_found(self._error(sorted(ours, key=lambda one: one[0])))
 
     def _pack(self, remote: RemoteImport) -> str:
-        """Return what to call an import if it is a pack of the source of this run, else ""."""
+        """Return what to call an import if it is a pack of this run's source and of a schema of it, else "".
+
+        The same path on another machine is the same source.
+        """
         name = PackName.parse(remote.original_filename)
-        is_of_source = name is not None and name.source == self._source
-        return f"a pack of {counted(name.file_count, 'file')}" if name is not None and is_of_source else ""
+        may_have_schema = bool({None, remote.schema_id} & {*self._schemas}) or remote.schema_id is None
+        if name is None or name.source != self._source or not may_have_schema:
+            return ""
+        return f"a pack of {counted(name.file_count, 'file')}"
 
     async def _is_there(self, remote: RemoteImport) -> bool:
         """Return whether a retrieve shows an import as the list does."""

@@ -133,8 +133,9 @@ async def test_a_pack_of_the_same_source_that_is_of_another_ledger_stops_the_run
         {"status": "AWAITING_UPLOAD"},
         {"created_at": EPOCH - timedelta(seconds=1)},
         {"source": "file:///another/inbox"},
+        {"schema_id": "s2"},
     ],
-    ids=["empty", "older than the run", "of another source"],
+    ids=["empty", "older than the run", "of another source", "of another schema"],
 )
 async def test_a_pack_that_is_no_proof_of_another_run_changes_nothing(change: dict[str, Any]) -> None:
     bench = Bench(FILES)
@@ -169,6 +170,7 @@ async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(wa
         ledger=bench.ledger,
         batch_id=BATCH_ID,
         source="",
+        schemas={"s1"},
         vendor_time=VendorTime(bench.clock),
         on_found=errors.append,
     )
