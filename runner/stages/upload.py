@@ -104,7 +104,7 @@ class Uploader:
         self._rng = rng
         self._stop = stop
         self._emit = emit
-        self._urls = UploadUrls(vendor_time)
+        self._urls = UploadUrls(vendor_time, is_shared=options.foreign_upload_s > 0)
         self._empty: set[str] = set()
         self._conditional = True
         self.bytes_uploaded = 0

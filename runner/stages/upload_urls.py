@@ -62,12 +62,13 @@ class UploadUrls:
     """The latest upload URL of each import.
 
     Our own clock measures the age of a URL that was signed in this run: the vendor's `Date` may differ from the clock
-    that signs. Other URLs end when both the vendor's time and our own clock say so: an import is given up after that,
-    which must not happen while another process may still send data to it.
+    that signs. `vendor_time` tells when other URLs end; with `is_shared`, our own clock must say so, too, because an
+    import is given up after that, which must not happen while another process may still send data to it.
     """
 
-    def __init__(self, vendor_time: VendorTime) -> None:
+    def __init__(self, vendor_time: VendorTime, *, is_shared: bool) -> None:
         self._vendor_time = vendor_time
+        self._is_shared = is_shared
         self._given: OrderedDict[str, _Given] = OrderedDict()
 
     def keep(self, remote: RemoteImport, *, is_signed_now: bool = False) -> None:
@@ -93,7 +94,8 @@ class UploadUrls:
 
     def left(self, item: Item) -> timedelta:
         """Return how long the URL of an item's import is valid; without one, how long the last one may be."""
-        given, now = self._given.get(item.bound_id), self._vendor_time.earliest_now()
+        given = self._given.get(item.bound_id)
+        now = self._vendor_time.earliest_now() if self._is_shared else self._vendor_time.now()
         if given is None or given.signed_at is None:
             return url_end(given.text if given else "", fallback=item.created_at or now) - now
         age = timedelta(seconds=self._vendor_time.ticks() - given.signed_at)

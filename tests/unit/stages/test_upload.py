@@ -276,10 +276,17 @@ async def test_after_a_stop_no_list_is_read_to_find_out_whether_an_import_is_gon
     assert (await bench.item("a.csv")).state is ItemState.CREATED
 
 
+async def test_a_clock_of_this_machine_that_is_behind_keeps_no_import_of_a_ledger_of_its_own() -> None:
+    bench = Bench(FILES, skew=-timedelta(hours=3))
+    await bench.leave_expired("a.csv")
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+
+
 def test_a_date_of_the_vendor_that_is_ahead_does_not_make_a_url_of_another_process_end() -> None:
     clock = StillClock()
     vendor_time = VendorTime(clock)
     vendor_time.answered(clock.now() + timedelta(hours=3), asked_at=clock.ticks())
-    urls = UploadUrls(vendor_time)
+    urls = UploadUrls(vendor_time, is_shared=True)
     item = Item(batch_id=BATCH_ID, source="a.csv", import_id="i", created_at=clock.now() - timedelta(minutes=10))
     assert urls.left(item) == timedelta(minutes=20)
