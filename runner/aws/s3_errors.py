@@ -133,7 +133,7 @@ class _Refusal:
             return self._not_accepted()
         if self._code == "NoSuchBucket":
             return self._no_bucket()
-        if self._key_trouble is not None:
+        if self._key_trouble is not None and not self._is_denied_object:
             detail = f"{self._tried}: the KMS key that encrypts it {self._key_trouble.value} ({self._answer})"
             return ConfigError(detail, hint=self._key_trouble.hint)
         return None
@@ -142,6 +142,11 @@ class _Refusal:
         if self._doing is Doing.READ:
             return self._about_object()
         return self._no_permission() if self._status == 403 else ConfigError(f"{self._tried}: S3 says {self._answer}")
+
+    @property
+    def _is_denied_object(self) -> bool:
+        """Return whether an object is denied because of its key, which may be its own, as that of another account."""
+        return self._doing is Doing.READ and self._key_trouble is KeyTrouble.DENIED
 
     @property
     def _tried(self) -> str:
@@ -193,7 +198,7 @@ class _Refusal:
             return ItemRejected("empty", "the object is empty (0 bytes)")
         if self._code == "InvalidObjectState":
             return archived(self._storage_class)
-        if self._status == 403:
+        if self._status == 403 or self._is_denied_object:
             return ItemRejected(
                 "access_denied",
                 f"S3 denies reading it ({self._answer}); that needs s3:GetObject, s3:GetObjectVersion for an "

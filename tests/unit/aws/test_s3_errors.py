@@ -17,6 +17,7 @@ from runner.errors import (
     BulkheadError,
     ConfigError,
     FileUnavailable,
+    ItemRejected,
     SourceNotFound,
     StorageFull,
     TransientError,
@@ -69,7 +70,6 @@ NO_KEY_POLICY = "User: arn:aws:sts::1:assumed-role/r is not authorized to perfor
         (refusal(400, "KMS.DisabledException", "arn:aws:kms:eu-west-1:1:key/k is disabled."), "enable it"),
         (refusal(400, "KMS.KMSInvalidStateException", "the key is pending deletion"), "cancel its deletion"),
         (refusal(400, "KMS.NotFoundException"), "see the key in KMS"),
-        (refusal(403, "AccessDenied", NO_KEY_POLICY), "allow kms:Decrypt"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_no_property_of_one_object(error: Exception, hint: str, doing: Doing) -> None:
@@ -77,6 +77,23 @@ def test_a_key_that_cannot_be_used_is_no_property_of_one_object(error: Exception
     assert type(found) is ConfigError
     assert "the KMS key that encrypts it" in str(found)
     assert hint in (found.hint or "")
+
+
+@pytest.mark.parametrize("doing", [one for one in Doing if one is not Doing.READ])
+def test_a_key_that_is_denied_is_named_with_the_permissions(doing: Doing) -> None:
+    found = translation(refusal(403, "AccessDenied", NO_KEY_POLICY), PLACE, doing)
+    assert type(found) is ConfigError
+    assert "allow kms:Decrypt" in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    "error", [refusal(403, "AccessDenied", NO_KEY_POLICY), refusal(400, "KMS.AccessDeniedException", "not yours")]
+)
+def test_a_key_of_an_object_that_is_denied_may_be_of_that_object_alone(error: Exception) -> None:
+    found = translation(error, PLACE, Doing.READ)
+    assert isinstance(found, ItemRejected)
+    assert found.code == "access_denied"
+    assert "kms:Decrypt" in str(found)
 
 
 @pytest.mark.parametrize("doing", Doing)
