@@ -300,7 +300,7 @@ class _Run:
         await self._route_unfinished()
         if self._packing is not None:
             await self._packing.start(self._discovered, skip=self._is_held_back)
-        elif self._context.options.filename_tag:
+        elif self._context.options.filename_tag and not self._context.options.again:
             await refuse_lost_packs(
                 self._packs, self._discovered, on_fatal=self._stop_conditions.stop_for, stop=self._stop,
                 emit=self._context.emit,

@@ -342,6 +342,12 @@ async def test_a_pack_at_work_stops_a_run_that_cannot_have_packs() -> None:
     assert bench.stop.reason is StopReason.FOREIGN_IMPORTS
 
 
+async def test_a_person_who_wants_everything_again_gets_files_that_came_with_a_pack_again() -> None:
+    bench = SharedBench(TABLES, options=RunOptions(again=True))
+    lost_pack(bench, "1.csv", "2.csv")
+    assert (await bench.run()).by_state == {S.COLLECTED: len(TABLES)}
+
+
 async def test_a_pack_that_has_no_queued_file_changes_nothing() -> None:
     bench = SharedBench(TABLES)
     lost_pack(bench, "1.csv", "2.csv")
