@@ -352,8 +352,7 @@ class Packing:
         unsent = [pack for pack in queued if pack.source not in self._lost and pack.source not in self._inflight]
         if not unsent:
             return
-        batch_id, files = self._batch.batch_id, self._packs.files
-        selection = Selection(batch_id, ledger=self._ledger, source=files, transitions=self._transitions)
+        batch_id, selection = self._batch.batch_id, self._selection()
         released: Counter[str] = Counter()
         for pack in unsent:
             members = await self._ledger.members(batch_id, pack.source)
@@ -373,13 +372,16 @@ class Packing:
         if selection.left_out:
             self._emit(left_out_notice(selection.left_out))
 
+    def _selection(self) -> Selection:
+        return Selection(
+            self._batch.batch_id, ledger=self._ledger, source=self._packs.files, transitions=self._transitions
+        )
+
     async def _apply_filters(self, queued: list[str]) -> None:
         """Leave out those files of packs that were given up that the filters of this run leave out."""
         if not queued:
             return
-        items = await self._ledger.look_up(self._batch.batch_id, queued)
-        batch_id, files = self._batch.batch_id, self._packs.files
-        selection = Selection(batch_id, ledger=self._ledger, source=files, transitions=self._transitions)
+        items, selection = await self._ledger.look_up(self._batch.batch_id, queued), self._selection()
         for source in await selection.left_out_of(list(items.values())):
             await selection.leave_out(items[source])
         if selection.left_out:

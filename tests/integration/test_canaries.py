@@ -14,7 +14,7 @@ from runner.local.outcome import ExitCode
 from runner.models import ItemState, batch_of_packs
 from sandbox import quotas
 from sandbox.settings import SandboxSettings
-from tests.integration.test_packing_rules import LICENSE_KEY, PEOPLE, Night, engine_that_fails_for_doom, inbox_of
+from tests.integration.test_packing_rules import LICENSE_KEY, PEOPLE, Night, a_night, inbox_of
 from tests.support.sandbox import running_sandbox
 
 S = ItemState
@@ -24,12 +24,7 @@ FIVE = {f"0{number}.csv" for number in range(5)}
 @pytest.fixture
 async def night(tmp_path: Path) -> AsyncIterator[Night]:
     """The night of an engine that predicts what the sandbox does."""
-    any_pace = quotas.Rate(100_000, 60.0)
-    quick = SandboxSettings(
-        license_key=LICENSE_KEY, create_quota=any_pace, poll_quota=any_pace, pending_s=0.0, running_s=0.05
-    )
-    async with running_sandbox(settings=quick, schemas=[PEOPLE], engine=engine_that_fails_for_doom) as sandbox:
-        night = Night(sandbox, tmp_path)
+    async with a_night(tmp_path) as night:
         night.engine = sandbox_engine
         yield night
 

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,14 +147,20 @@ class Night:
         return found
 
 
-@pytest.fixture
-async def night(tmp_path: Path) -> AsyncIterator[Night]:
+@asynccontextmanager
+async def a_night(home: Path) -> AsyncIterator[Night]:
     any_pace = quotas.Rate(100_000, 60.0)
     quick = SandboxSettings(
         license_key=LICENSE_KEY, create_quota=any_pace, poll_quota=any_pace, pending_s=0.0, running_s=0.05
     )
     async with running_sandbox(settings=quick, schemas=[PEOPLE], engine=engine_that_fails_for_doom) as sandbox:
-        yield Night(sandbox, tmp_path)
+        yield Night(sandbox, home)
+
+
+@pytest.fixture
+async def night(tmp_path: Path) -> AsyncIterator[Night]:
+    async with a_night(tmp_path) as night:
+        yield night
 
 
 def inbox_of(night: Night, good: int, *, bad: int = 0, doomed: int = 0) -> None:
