@@ -18,7 +18,7 @@ from runner.stages.earlier import Content
 from runner.stages.pack_source import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Container
 
     from runner.config.routes import Route, Routes
     from runner.ledger.protocol import PackLedger
@@ -89,7 +89,7 @@ class LostMembers:
         found = await handle_all(look, listed.members, at_once=_READ_AT_ONCE)
         return [one for one in found if one is not None]
 
-    async def with_tags(self, tags: Collection[str], *, passes_unclear: bool = False) -> dict[str, LostMember]:
+    async def with_tags(self, tags: Container[str], *, passes_unclear: bool = False) -> dict[str, LostMember]:
         """Return the queued files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError.
 
         Files that are too large for a pack are not read. `passes_unclear` leaves out those that cannot be read.
@@ -121,7 +121,7 @@ class LostMembers:
         left = self._ledger.items(self._batch_id, states={_S.REJECTED, _S.SKIPPED})
         return any([_may_be_sent_later(item) and item.error_code not in _NEVER_PACKED async for item in left])
 
-    async def _tagged(self, item: Item, *, tags: Collection[str], passes_unclear: bool) -> LostMember | None:
+    async def _tagged(self, item: Item, *, tags: Container[str], passes_unclear: bool) -> LostMember | None:
         route = self._routes.for_version(item.source, item.version)
         if route is None or item.kind is not ItemKind.FILE or (item.size_bytes or 0) > MEMBER_BYTES_MAX:
             return None

@@ -7,6 +7,8 @@ in all of them, so the tags of a pack's members tell whether it has files of thi
 from __future__ import annotations
 
 import os
+from collections.abc import Container
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from runner.formatting import counted
 from runner.models import ItemState
 from runner.sources.spec import file_uri, quoted
 from runner.stages.found_lists import NOT_FOUND, FoundList
+from runner.stages.known_packs import each_of, start_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -25,12 +28,36 @@ if TYPE_CHECKING:
     from runner.ledger.protocol import Ledger
     from runner.models import Batch
     from runner.stages.found_lists import FoundLists
+    from runner.stages.known_packs import KnownPacks
     from runner.stages.lost_members import LostMember, LostMembers
     from runner.stages.lost_packs import LostPack
     from runner.stages.pack_lists import PackList, PackLists
 
 _QUEUED = ItemState.QUEUED
 _NAMED_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is known of a pack now: its list, if there is one, and the tags of its members, or `why` not."""
+
+    listed: PackList | None = None
+    tags: tuple[str, ...] = ()
+    why: str = ""
+
+
+class _Wanted(Container[str]):
+    """Some tags, and all that begin like a tag of a known pack."""
+
+    def __init__(self, tags: set[str], starts: set[str]) -> None:
+        self._tags = tags
+        self._starts = starts
+
+    def __bool__(self) -> bool:
+        return bool(self._tags or self._starts)
+
+    def __contains__(self, tag: object) -> bool:
+        return tag in self._tags or (isinstance(tag, str) and start_of(tag) in self._starts)
 
 
 class OtherSources:
@@ -42,6 +69,7 @@ class OtherSources:
         batch: Batch,
         *,
         lists: PackLists,
+        known: KnownPacks,
         found: FoundLists,
         members: LostMembers,
         emit: EventHook,
@@ -49,6 +77,7 @@ class OtherSources:
         self._ledger = ledger
         self._batch = batch
         self._lists = lists
+        self._known = known
         self._found = found
         self._members = members
         self._emit = emit
@@ -62,36 +91,60 @@ class OtherSources:
         """
         if not packs or not (await self._ledger.counts(self._batch.batch_id)).get(_QUEUED):
             return {}
-        lists = await self._read_lists(packs)
-        looked = {one.name.tag: await self._tags(one, lists[one.name.tag]) for one in packs}
-        tags = {tag: found for tag, found in looked.items() if not isinstance(found, str)}
-        members = await self._members.with_tags({*chain.from_iterable(tags.values())}, passes_unclear=True)
+        looks, known = await self._look_at_new(packs)
+        tags = {tag for look in looks.values() for tag in look.tags}
+        wanted = _Wanted(tags, {start for starts in known.values() for start in each_of(starts)})
+        members = await self._members.with_tags(wanted, passes_unclear=True) if wanted else {}
+        looks |= await self._look_again(packs, known, members)
         found: dict[str, FoundList | str | None] = {}
         for one in packs:
-            tag = one.name.tag
-            mine = {each: members[each] for each in tags.get(tag, ()) if each in members}
+            look = looks.get(one.name.tag, _Look())
+            mine = {each: members[each] for each in look.tags if each in members}
             if mine:
-                found[tag] = await self._ruling(one, lists[tag], mine)
-        unclear = [(one, why) for one in packs if isinstance(why := looked[one.name.tag], str)]
+                found[one.name.tag] = await self._ruling(one, look.listed, mine)
+        unclear = _unclear(packs, looks)
         return found | (await self._near(unclear) if unclear else {})
 
-    async def tags_of(self, packs: Collection[LostPack]) -> set[str] | None:
-        """Return the tags of the members of packs; None if some cannot be told, and may be of files of the run.
+    async def having(self, packs: Collection[LostPack], tags: Collection[str]) -> set[str] | None:
+        """Return those tags that members of packs have; None if some cannot be told, and may be of files of the run.
 
         Raises as `with_files_of_the_run`.
         """
-        found, lists = set[str](), await self._read_lists(packs)
-        for one in packs:
-            tags = await self._tags(one, lists[one.name.tag])
-            if not isinstance(tags, str):
-                found.update(tags)
-            elif self._may_be_near(one, tags, await self._sources()):
-                return None
-        return found
+        looks, known = await self._look_at_new(packs)
+        looks |= await self._look_again(packs, known, tags)
+        unclear = _unclear(packs, looks)
+        near = await self._sources() if unclear else set()
+        if any(self._may_be_near(one, why, near) for one, why in unclear):
+            return None
+        return {tag for look in looks.values() for tag in look.tags}.intersection(tags)
 
-    async def _read_lists(self, packs: Collection[LostPack]) -> dict[str, PackList | None]:
-        tags = [one.name.tag for one in packs]
-        return dict(zip(tags, await handle_all(self._lists.read, tags), strict=True))
+    async def _look_at_new(self, packs: Collection[LostPack]) -> tuple[dict[str, _Look], dict[str, str]]:
+        """Look at the packs that no run of this source has seen, and remember those whose members can be told.
+
+        Returns also the starts of the members' tags of the others, as `KnownPacks.starts`.
+        """
+        starts = await self._known.starts()
+        known = {one.name.tag: starts[one.name.tag] for one in packs if one.name.tag in starts}
+        looks = await self._look([one for one in packs if one.name.tag not in known])
+        await self._known.add({tag: look.tags for tag, look in looks.items() if not look.why})
+        return looks, known
+
+    async def _look_again(
+        self, packs: Collection[LostPack], known: Mapping[str, str], tags: Collection[str]
+    ) -> dict[str, _Look]:
+        """Look at those known packs that may have a member with one of these tags."""
+        if not tags:
+            return {}
+        starts = {start_of(tag) for tag in tags}
+        return await self._look([one for one in packs if not starts.isdisjoint(each_of(known.get(one.name.tag, "")))])
+
+    async def _look(self, packs: Collection[LostPack]) -> dict[str, _Look]:
+        lists = await handle_all(self._lists.read, [one.name.tag for one in packs])
+        looks: dict[str, _Look] = {}
+        for one, listed in zip(packs, lists, strict=True):
+            tags = await self._tags(one, listed)
+            looks[one.name.tag] = _Look(listed, why=tags) if isinstance(tags, str) else _Look(listed, tuple(tags))
+        return looks
 
     async def _tags(self, pack: LostPack, listed: PackList | None) -> list[str] | str:
         """Return the tags of a pack's members, or why they cannot be told."""
@@ -148,6 +201,12 @@ class OtherSources:
             is_absolute = folder.startswith("/")
             folders.add(file_uri(folder) if is_absolute else f"{root}/{quoted(os.fsencode(folder))}".rstrip("/"))
         return {identity.short(uri) for uri in chain.from_iterable(map(_and_above, folders))}
+
+
+def _unclear(packs: Iterable[LostPack], looks: Mapping[str, _Look]) -> list[tuple[LostPack, str]]:
+    """Return the packs whose files cannot be told, each with why."""
+    whys = {tag: look.why for tag, look in looks.items()}
+    return [(one, why) for one in packs if (why := whys.get(one.name.tag))]
 
 
 def _and_above(uri: str) -> Iterable[str]:

@@ -113,7 +113,7 @@ class PackLists:
     async def keep(self, pack: Item, members: Sequence[Item], *, fingerprint: str) -> None:
         """Write the list of a pack; it is durable when this returns."""
         listed = PackList.of(pack, members, endpoint=self._endpoint, fingerprint=fingerprint)
-        await self._sink.write(_name(pack.source), _once(listed.content))
+        await self._sink.write(_name(pack.source), once(listed.content))
 
     async def read(self, tag: str) -> PackList | None:
         """Return the list of a pack; None if there is none that can be used."""
@@ -124,7 +124,7 @@ class PackLists:
     async def keep_found(self, tag: str, members: Sequence[str]) -> None:
         """Write which members, by their tags, the result of a lost pack has, so that it is read only once."""
         parts = {"about": _ABOUT_FOUND, "format": _FORMAT, "endpoint": self._endpoint, "members": list(members)}
-        await self._sink.write(_name_of_found(tag), _once(json.dumps(parts, indent=1).encode() + b"\n"))
+        await self._sink.write(_name_of_found(tag), once(json.dumps(parts, indent=1).encode() + b"\n"))
 
     async def found(self, tag: str) -> list[str] | None:
         """Return the tags that `keep_found` wrote; None if it did not."""
@@ -145,5 +145,6 @@ def _name(tag: str) -> str:
     return f"{FOLDER}/{tag}.json"
 
 
-async def _once(content: bytes) -> AsyncIterator[bytes]:
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    """Yield a document in one piece, as `Sink.write` takes it."""
     yield content

@@ -10,6 +10,7 @@ from runner.models import batch_of_packs
 from runner.stages.dissolved_packs import DissolvedPacks
 from runner.stages.earlier import EarlierItems
 from runner.stages.found_lists import FoundLists
+from runner.stages.known_packs import KnownPacks
 from runner.stages.lost_members import LostMembers
 from runner.stages.lost_packs import LostPacks, PackAdopter
 from runner.stages.other_sources import OtherSources
@@ -155,6 +156,11 @@ class Packs:
             self.ledger,
             self._batch,
             lists=self._lists,
+            known=KnownPacks(
+                self._context.sink,
+                source=identity.short(self._batch.source_uri),
+                endpoint=self._context.endpoint,
+            ),
             found=self._found,
             members=self._lost_members,
             emit=self._context.emit,

@@ -69,7 +69,7 @@ class UnsentPacks:
     async def settle(self, lost: Mapping[str, LostPack], others: Mapping[str, LostPack]) -> list[str]:
         """Bind or dissolve those packs whose files are at the vendor; `lost` and `others` are packs without an owner.
 
-        Returns the files that are queued again, and found by their tags. Raises as `OtherSources.tags_of`.
+        Returns the files that are queued again, and found by their tags. Raises as `OtherSources.having`.
         """
         if self._again or await self._ledger.batch(self._batch_id) is None:
             return []
@@ -79,9 +79,11 @@ class UnsentPacks:
         queued: list[str] = []
         sent = {tag: one for tag, one in lost.items() if one.has_data}
         came = [one for one in lost.values() if one.has_data or self._may_get_data(one)]
-        tags = await self._others.tags_of([*came, *others.values()])
+        members_of = {pack.source: await self._waiting(pack) for pack in unsent}
+        own_tags = {one.tag for members in members_of.values() for one in members if one.tag}
+        tags = await self._others.having([*came, *others.values()], own_tags)
         for pack in unsent:
-            members = await self._waiting(pack)
+            members = members_of[pack.source]
             if pack.source in sent:
                 queued += await self._bind(pack, members, sent[pack.source])
             elif tags is None or await self._is_sent(pack, members, tags):

@@ -28,6 +28,7 @@ from runner.stages.absence import Absence
 from runner.stages.collect import ResultFetch
 from runner.stages.earlier import EarlierItems
 from runner.stages.found_lists import FoundLists
+from runner.stages.known_packs import KnownPacks
 from runner.stages.lost_members import LostMembers
 from runner.stages.lost_packs import Adoption, LostPacks, PackAdopter
 from runner.stages.orphans import Orphans
@@ -90,6 +91,18 @@ class Files:
         return Prepared(uri=item.source, size_bytes=len(found), version="1", fingerprint=found, body=_Content(found))
 
 
+class CountedSink(LocalSink):
+    """Notes the documents that are read."""
+
+    def __init__(self, root: Path, *, threaded: bool) -> None:
+        super().__init__(root, threaded=threaded)
+        self.reads: list[str] = []
+
+    async def read(self, name: str) -> bytes | None:
+        self.reads.append(name.rpartition("/")[2])
+        return await super().read(name)
+
+
 class LostPackBench:
     """A pack of files at the vendor that a ledger has sent which is lost; today's ledger has the files queued."""
 
@@ -100,7 +113,8 @@ class LostPackBench:
         self.vendor = ScriptedVendor(clock)
         self.said: list[str] = []
         self.options = RunOptions()
-        self.lists = PackLists(LocalSink(out, threaded=False), endpoint="e")
+        self.sink = CountedSink(out, threaded=False)
+        self.lists = PackLists(self.sink, endpoint="e")
         self._names, self._clock = names, clock
         self.tags = {name: self.tag_of(name) for name in names}
         self.tag = pack_tag(sorted(self.tags.values()), binding=ROUTE.binding, endpoint="e")
@@ -170,11 +184,19 @@ class LostPackBench:
             api=self.vendor, fetch=fetch, members=self._members, routes=Routes([ROUTE]), rules=self._rules, endpoint="e"
         )
 
+    def next_run(self) -> None:
+        """Forget what is not in the ledger or in the folder of results, as the end of a run does."""
+        for made in ("_others", "_found", "_members"):
+            vars(self).pop(made, None)
+        self.sink.reads.clear()
+
     @cached_property
     def _others(self) -> OtherSources:
+        known = KnownPacks(self.sink, source=identity.short(BATCH.source_uri), endpoint="e")
         return OtherSources(
-            self.ledger, BATCH, lists=self.lists, found=self._found, members=self._members, emit=self._take
-        )
+            self.ledger, BATCH, lists=self.lists, known=known, found=self._found, members=self._members,
+            emit=self._take,
+        )  # fmt: skip
 
     @cached_property
     def _lost(self) -> LostPacks:

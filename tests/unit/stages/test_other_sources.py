@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from runner import identity
 from runner.errors import ItemRejected
 from runner.models import ItemState as S
+from runner.stages.known_packs import KnownPacks
 from runner.stages.lost_packs import Adoption
-from tests.support.lost_packs import LostPackBench, content_of
+from runner.stages.pack_lists import FOLDER
+from tests.support.lost_packs import BATCH, CountedSink, LostPackBench, content_of
 
 pytestmark = pytest.mark.virtual_time
+
+KNOWN_1, KNOWN_2 = (f"{identity.short(BATCH.source_uri)}.others-{number}.json" for number in (1, 2))
 
 
 @pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
@@ -90,3 +95,72 @@ async def test_a_pack_of_a_directory_above_that_ended_without_rows_stops_nothing
     else:
         del bench.vendor.imports[import_id]
     assert (await bench.adopt()).unknown == {}
+
+
+@pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
+async def test_neither_list_nor_result_of_a_pack_is_read_again_by_the_next_run(tmp_path: Path, with_list: bool) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(with_list=with_list, source_uri="list")
+    bench.files.contents = {"1.csv": content_of("a"), "2.csv": content_of("b")}
+    await bench.adopt()
+    bench.next_run()
+    bench.vendor.calls.clear()
+    assert await bench.adopt() == Adoption()
+    assert (bench.sink.reads, bench.vendor.calls) == ([KNOWN_1, KNOWN_2], [])
+
+
+@pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
+async def test_a_file_that_comes_later_is_found_in_a_pack_that_had_no_file_of_an_earlier_run(
+    tmp_path: Path, with_list: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(with_list=with_list, source_uri="list")
+    bench.files.contents = {}
+    assert await bench.adopt() == Adoption()
+    bench.next_run()
+    bench.files.contents = {"1.csv": content_of("1.csv")}
+    assert "1 file of this run came with it (1.csv)" in str((await bench.adopt()).unknown[bench.tag])
+    bench.next_run()
+    bench.files.contents["2.csv"] = content_of("2.csv")
+    assert len((await bench.adopt()).packs) == 1
+
+
+async def test_a_pack_that_was_at_work_is_looked_at_again(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="RUNNING", with_list=False, source_uri="file:///elsewhere")
+    assert await bench.adopt() == Adoption()
+    bench.next_run()
+    bench.vendor.change(import_id, status="SUCCESSFUL")
+    assert len((await bench.adopt()).packs) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"format": "1", "endpoint": "e", "packs": {"x": "short"}}'])
+async def test_what_is_remembered_of_packs_is_not_used_if_it_is_damaged(tmp_path: Path, damage: bytes) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(source_uri="list")
+    bench.files.contents = {}
+    await bench.adopt()
+    bench.next_run()
+    (tmp_path / FOLDER / KNOWN_1).write_bytes(damage.replace(b'"x"', f'"{bench.tag}"'.encode()))
+    bench.files.contents = {name: content_of(name) for name in ("1.csv", "2.csv")}
+    assert len((await bench.adopt()).packs) == 1
+
+
+async def test_a_list_is_read_again_only_for_an_unsent_pack_that_may_have_a_file_of_it(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv", "3.csv")
+    await bench.sent(source_uri="list")
+    bench.files.contents = {}
+    await bench.adopt()
+    await bench.packed("1.csv", "2.csv")
+    bench.next_run()
+    assert sorted(await bench.settle_unsent()) == ["1.csv", "2.csv"]
+
+
+async def test_any_number_of_packs_is_remembered_in_documents_of_a_thousand(tmp_path: Path) -> None:
+    sink = CountedSink(tmp_path, threaded=False)
+    names = [f"pack{number:04}" for number in range(2_500)]
+    for start in (0, 700, 1_600, 2_500):
+        await KnownPacks(sink, source="s", endpoint="e").add({name: [f"{name}-tag"] for name in names[:start]})
+    assert await KnownPacks(sink, source="s", endpoint="e").starts() == {name: "pack" + name[4:6] for name in names}
+    assert await KnownPacks(sink, source="s", endpoint="other").starts() == {}
+    assert len(list((tmp_path / FOLDER).iterdir())) == 3
