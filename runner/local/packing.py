@@ -148,7 +148,9 @@ class Packing:
         await self._adopt({tag: one for tag, one in lost.items() if tag not in self._made}, others)
         plan = None
         if self._packs.can_plan:
-            plan = await self._packs.planner.plan(self._queued(skip), proven=await self._proven())
+            could_read = self._packs.others.could_read
+            queued = self._queued(lambda item: skip(item) or not could_read(item))
+            plan = await self._packs.planner.plan(queued, proven=await self._proven())
         planned = set() if plan is None else self._packs.maker.tags_of(plan)
         for tag in self._lost.keys() - planned - self._made:
             raise self._lost[tag]

@@ -143,7 +143,7 @@ class _Run:
         watched = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api
         api = watched.until(context.stop)
         self._outage.ask_through(api)
-        self._context = replace(context, api=api, before_create=self._foreign.refuse)
+        self._context = replace(context, api=api, before_create=self._refuse)
         self._transitions = transitions
         self._scope = scope
         self._list_source = list_source
@@ -166,8 +166,7 @@ class _Run:
         self._orphans, self._collector = stages.orphans, stages.collector
         self._submitter, self._uploader, self._held_schemas = stages.submitter, stages.uploader, stages.held_schemas
         self.counts = CallCounts(
-            context.ledger, batch_id=batch_id, endpoint=context.endpoint,
-            vendor_time=context.vendor_time,
+            context.ledger, batch_id=batch_id, endpoint=context.endpoint, vendor_time=context.vendor_time,
             counted=lambda: {**context.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
         self._tracker = Tracker(
@@ -199,6 +198,10 @@ class _Run:
             quiet_period_s=context.options.quiet_period_s, stuck_after_s=context.options.stuck_after_s,
             on_settled=self._settled, on_released=self._feeder.again, on_fatal=self._stop_conditions.stop_for,
         )  # fmt: skip
+
+    async def _refuse(self, tag: str, source: str) -> None:
+        await self._foreign.refuse(tag, source)
+        await self._packs.others.refuse(tag, source)
 
     def _pause_s(self) -> float:
         return self._context.options.watch_interval_s if self._scope is Scope.TRACK_WATCH else 30.0

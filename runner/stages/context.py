@@ -43,8 +43,8 @@ class RunContext:
     `account`, as in `identity.account`, is what the batch is bound to once the vendor has accepted the key.
     `check_files` raises LedgerReplaced if the files that keep other runs away are no longer in their place; None if
     there are no such files.
-    `before_create` gets the tag and the source of an item that is about to be sent, and raises ForeignImports, or
-    TagInUse if the item must look again for what was sent before.
+    `before_create` gets the tag and the source of an item that is about to be sent, and raises ForeignImports,
+    TagInUse if the item must look again for what was sent before, or TransientError if nobody can tell now.
     `out` is where the batch saves its results.
     `packing` says how files are packed; None packs none, and only finishes packs that an earlier run made.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its

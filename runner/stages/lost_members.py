@@ -89,13 +89,14 @@ class LostMembers:
         found = await handle_all(look, listed.members, at_once=_READ_AT_ONCE)
         return [one for one in found if one is not None]
 
-    async def with_tags(self, tags: Container[str], *, passes_unclear: bool = False) -> dict[str, LostMember]:
+    async def with_tags(self, tags: Container[str], *, unread: set[str] | None = None) -> dict[str, LostMember]:
         """Return the queued files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError.
 
-        Files that are too large for a pack are not read. `passes_unclear` leaves out those that cannot be read.
+        Files that are too large for a pack are not read. `unread` takes the sources of those that cannot be read now;
+        without it, such a file raises MemberUnclear.
         """
         found: dict[str, LostMember] = {}
-        look = partial(self._tagged, tags=tags, passes_unclear=passes_unclear)
+        look = partial(self._tagged, tags=tags, unread=unread)
         queued = self._ledger.items(self._batch_id, states={_S.QUEUED})
         async for some in in_groups(queued, at_once=_READ_AT_ONCE):
             for member in await handle_all(look, some, at_once=_READ_AT_ONCE):
@@ -121,16 +122,17 @@ class LostMembers:
         left = self._ledger.items(self._batch_id, states={_S.REJECTED, _S.SKIPPED})
         return any([_may_be_sent_later(item) and item.error_code not in _NEVER_PACKED async for item in left])
 
-    async def _tagged(self, item: Item, *, tags: Container[str], passes_unclear: bool) -> LostMember | None:
+    async def _tagged(self, item: Item, *, tags: Container[str], unread: set[str] | None) -> LostMember | None:
         route = self._routes.for_version(item.source, item.version)
         if route is None or item.kind is not ItemKind.FILE or (item.size_bytes or 0) > MEMBER_BYTES_MAX:
             return None
         try:
             tagged = await self._tag_now(item, route, own=item)
         except MemberUnclear:
-            if passes_unclear:
-                return None
-            raise
+            if unread is None:
+                raise
+            unread.add(item.source)
+            return None
         if tagged is None or tagged[0] not in tags:
             return None
         tag, prepared = tagged

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
-    from runner.models import Batch
+    from runner.models import Batch, Item
     from runner.stages.found_lists import FoundLists
     from runner.stages.known_packs import KnownPacks
     from runner.stages.lost_members import LostMember, LostMembers
@@ -81,12 +81,33 @@ class OtherSources:
         self._found = found
         self._members = members
         self._emit = emit
+        self._packs: list[LostPack] = []
+        self._unread: set[str] = set()
+
+    def could_read(self, item: Item) -> bool:
+        """Return whether an item could be read when the packs of other sources were looked for it."""
+        return item.source not in self._unread
+
+    async def refuse(self, tag: str, source: str) -> None:
+        """Raise ForeignImports if a file that could not be read before, and can be now, came with a pack.
+
+        Takes its tag now and its source. Raises also as `with_files_of_the_run`.
+        """
+        if source not in self._unread:
+            return
+        looks = await self._look_again(self._packs, await self._known.starts(), [tag])
+        for one in self._packs:
+            look = looks.get(one.name.tag, _Look())
+            if look.why or tag in look.tags:
+                why = look.why or f"{source} came with it, and could not be read before: run again once it can be read"
+                raise one.refusal(why)
 
     async def with_files_of_the_run(self, packs: Collection[LostPack]) -> dict[str, FoundList | str | None]:
         """Return, by its tag, each pack that has queued files: its list if all of its files are, else a sentence.
 
         A pack whose files cannot be told counts, too, if its source is a directory that one of the files is below. If
-        it is not, only a list of files could have one of them, and the pack is named in a notice.
+        it is not, only a list of files could have one of them, and the pack is named in a notice. Files that cannot be
+        read now are looked up again before they are sent (`refuse`).
         Raises TransientError, AuthRefused, LedgerError, Stopped, and what the sink raises.
         """
         if not packs or not (await self._ledger.counts(self._batch.batch_id)).get(_QUEUED):
@@ -94,7 +115,8 @@ class OtherSources:
         looks, known = await self._look_at_new(packs)
         tags = {tag for look in looks.values() for tag in look.tags}
         wanted = _Wanted(tags, {start for starts in known.values() for start in each_of(starts)})
-        members = await self._members.with_tags(wanted, passes_unclear=True) if wanted else {}
+        self._packs, self._unread = list(packs), set()
+        members = await self._members.with_tags(wanted, unread=self._unread) if wanted else {}
         looks |= await self._look_again(packs, known, members)
         found: dict[str, FoundList | str | None] = {}
         for one in packs:

@@ -359,7 +359,7 @@ class Submitter:
         try:
             await self._before_create(attempt.tag, attempt.item.source)
             await self._record_intent(attempt)
-        except (StaleItem, TagInUse, LedgerReplaced, ForeignImports):
+        except (StaleItem, TagInUse, LedgerReplaced, ForeignImports, TransientError):
             await permit.unused()
             raise
         if not permit.is_fresh:

@@ -11,7 +11,9 @@ import pytest
 from runner import RunSpec, source_spec
 from runner.events import ItemMoved, Notice
 from runner.local.outcome import BatchOutcome, ExitCode
-from runner.models import ItemState
+from runner.models import Item, ItemState
+from runner.protocols import Prepared
+from runner.stages.lost_members import LostMembers, MemberUnclear
 from tests.integration.test_packing_rules import HEADER, Night, inbox_of, night
 
 __all__ = ["night"]
@@ -74,6 +76,25 @@ async def test_without_the_ledger_some_files_of_a_pack_are_not_sent_until_a_run_
     assert "4 files of this run came with it (00.csv, 01.csv, 02.csv, and 1 more)" in outcome.reason
     assert (await night.run()).by_state == {S.COLLECTED: 5}
     assert (await run(night, spec_of_list(night, count=4))).by_state == {S.SKIPPED: 4}
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
+
+
+@pytest.mark.parametrize("pack", [1000, None], ids=["packed", "alone"])
+async def test_files_that_cannot_be_read_while_packs_are_looked_up_are_not_sent_again_once_they_can_be(
+    night: Night, monkeypatch: pytest.MonkeyPatch, pack: int | None
+) -> None:
+    async def unread(_: LostMembers, item: Item) -> Prepared | None:
+        raise MemberUnclear(f"{item.source} cannot be read now")
+
+    inbox_of(night, 5)
+    await night.run()
+    lose_ledger(night)
+    with monkeypatch.context() as patch:
+        patch.setattr(LostMembers, "_prepared", unread)
+        outcome = await run(night, replace(spec_of_list(night, count=5), pack=pack))
+    assert outcome.exit_code == ExitCode.FATAL
+    assert "could not be read before" in outcome.reason
+    assert (await run(night, spec_of_list(night, count=5))).by_state == {S.COLLECTED: 5}
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))
 
 

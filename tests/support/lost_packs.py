@@ -186,12 +186,12 @@ class LostPackBench:
 
     def next_run(self) -> None:
         """Forget what is not in the ledger or in the folder of results, as the end of a run does."""
-        for made in ("_others", "_found", "_members"):
+        for made in ("others", "_found", "_members"):
             vars(self).pop(made, None)
         self.sink.reads.clear()
 
     @cached_property
-    def _others(self) -> OtherSources:
+    def others(self) -> OtherSources:
         known = KnownPacks(self.sink, source=identity.short(BATCH.source_uri), endpoint="e")
         return OtherSources(
             self.ledger, BATCH, lists=self.lists, known=known, found=self._found, members=self._members,
@@ -209,7 +209,7 @@ class LostPackBench:
     async def adopt(self) -> Adoption:
         adopter = PackAdopter(
             ledger=self.ledger, api=self.vendor, lists=self.lists, members=self._members, found=self._found,
-            transitions=self._transitions, orphans=self._orphans, others=self._others, maker=self.maker,
+            transitions=self._transitions, orphans=self._orphans, others=self.others, maker=self.maker,
             routes=Routes([ROUTE]), options=self.options, vendor_time=self._vendor_time, stop=StopSignal(),
             emit=self._take,
         )  # fmt: skip
@@ -233,7 +233,7 @@ class LostPackBench:
             transitions=self._transitions, absence=self._absence, emit=self._take,
         )  # fmt: skip
         unsent = UnsentPacks(
-            self.ledger, batch_of_packs("b"), members=self._members, others=self._others, ends=ends,
+            self.ledger, batch_of_packs("b"), members=self._members, others=self.others, ends=ends,
             orphans=self._orphans, routes=Routes([ROUTE]), transitions=self._transitions,
             vendor_time=self._vendor_time, again=self.options.again, emit=self._take,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner import identity
-from runner.errors import ItemRejected
+from runner.errors import FileUnavailable, ForeignImports, ItemRejected
 from runner.models import ItemState as S
 from runner.stages.known_packs import KnownPacks
 from runner.stages.lost_packs import Adoption
@@ -164,3 +164,28 @@ async def test_any_number_of_packs_is_remembered_in_documents_of_a_thousand(tmp_
     assert await KnownPacks(sink, source="s", endpoint="e").starts() == {name: "pack" + name[4:6] for name in names}
     assert await KnownPacks(sink, source="s", endpoint="other").starts() == {}
     assert len(list((tmp_path / FOLDER).iterdir())) == 3
+
+
+@pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
+async def test_a_file_that_can_be_read_only_later_is_looked_up_again_before_it_is_sent(
+    tmp_path: Path, with_list: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(with_list=with_list, source_uri="list")
+    bench.files.contents = dict.fromkeys(("1.csv", "2.csv"), FileUnavailable("no answer"))
+    assert await bench.adopt() == Adoption()
+    with pytest.raises(ForeignImports, match=r"another source .* 1\.csv came with it, and could not be read before"):
+        await bench.others.refuse(bench.tags["1.csv"], "1.csv")
+    await bench.others.refuse("tag-of-another-content", "1.csv")
+    await bench.others.refuse(bench.tags["1.csv"], "a file that could be read")
+
+
+async def test_a_file_is_not_sent_if_nobody_can_tell_any_more_whether_a_known_pack_has_it(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(source_uri="list")
+    bench.files.contents = dict.fromkeys(("1.csv", "2.csv"), FileUnavailable("no answer"))
+    await bench.adopt()
+    (tmp_path / FOLDER / f"{bench.tag}.json").unlink()
+    bench.vendor.result = b"no result any more"
+    with pytest.raises(ForeignImports, match="its result does not tell which files were in it"):
+        await bench.others.refuse(bench.tags["1.csv"], "1.csv")
