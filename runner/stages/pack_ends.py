@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, cast
 
 from runner.errors import AuthRefused, ConnectionBarred, ImportNotFound, NotYet, RequestInvalid, TransientError
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from runner.config.routes import Routes
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger, PackLedger
-    from runner.models import RemoteImport
+    from runner.models import HistoryEntry, RemoteImport
     from runner.protocols import ImportsApi
     from runner.stages.absence import Absence
     from runner.stages.pack_making import PackMaker
@@ -73,6 +75,15 @@ _SHOWN_AFTER_DELETE = 3
 
 _REFUSED_PAUSE_S = 60.0
 """Until an import that the vendor refused to delete is deleted again; a second refusal is final (choice)."""
+
+_REFUSED = "the vendor refuses to delete its import"
+"""Reason in the history of a pack in review: the vendor has shown its import, and has not deleted it."""
+
+_SHOWN_WITHIN = timedelta(days=1)
+"""An import that nobody here deleted, and that was in review so lately, is gone because a person deleted it there.
+
+After a longer time, the review may have been finished, and the import removed because of its age (choice).
+"""
 
 
 _NAMED_MOST = 5
@@ -167,11 +178,12 @@ class PackEnds:
         """Delete the import of a pack that needs a review, then send its members otherwise: nobody reviews packs.
 
         Returns the pack as it is then: `failed`, or `succeeded` if a person has finished the review. If the vendor
-        refuses twice to delete the import, now or in an earlier run, the pack is `failed` with PACK_REVIEW_OPEN.
+        refuses twice to delete the import, now or in an earlier run, the pack is `failed` with PACK_REVIEW_OPEN. If a
+        person deletes it after the first refusal, that is as if the vendor had done so.
         Raises NotYet while it is not certain that the import is gone, TransientError, and AuthRefused if the key may
         not even read the import.
         """
-        was_refused = pack.error_code == PACK_REVIEW_OPEN
+        was_refused = any(step.reason == _REFUSED for step in await self._review_of(pack))
         try:
             remote = await self._retrieved(pack)
         except ImportNotFound:
@@ -201,17 +213,31 @@ class PackEnds:
         if isinstance(error, ConnectionBarred):
             raise error
         why = "the license key may not delete imports" if isinstance(error, AuthRefused) else str(error)
-        moved = await self._transitions.advance(
+        if not is_final:
+            await self._transitions.advance(pack, _S.NEEDS_REVIEW, reason=_REFUSED)
+            raise NotYet(f"the vendor refuses to delete import {pack.import_id}: {why}", wait_s=_REFUSED_PAUSE_S)
+        return await self._transitions.advance(
             pack,
-            _S.FAILED if is_final else _S.NEEDS_REVIEW,
-            reason="the vendor refuses to delete its import",
+            _S.FAILED,
+            reason=_REFUSED,
             error_code=PACK_REVIEW_OPEN,
             error_message=f"import {pack.import_id} needs a review, and cannot be deleted: {why}; finish the review in "
             "the vendor's dashboard, then `bulkhead redrive` fetches the result, or delete the import there",
         )
-        if not is_final:
-            raise NotYet(f"the vendor refuses to delete import {pack.import_id}: {why}", wait_s=_REFUSED_PAUSE_S)
-        return moved
+
+    async def _review_of(self, pack: Item) -> list[HistoryEntry]:
+        """Return what has happened in the review that a pack is in, newest first."""
+        history = await self._transitions.history(pack)
+        return list(takewhile(lambda step: step.state is _S.NEEDS_REVIEW, reversed(history)))
+
+    async def _was_deleted(self, pack: Item) -> bool:
+        """Return whether the import of a pack in review, which is gone, was deleted, by this ledger or by a person."""
+        review = await self._review_of(pack)
+        missing = list(takewhile(lambda step: step.reason == IMPORT_MISSING, review))
+        last = next(iter(review[len(missing) :]), None)
+        if last is None or last.reason != _REFUSED or not missing:
+            return pack.error_code == DISSOLVING
+        return missing[-1].at - last.at <= _SHOWN_WITHIN
 
     async def _retrieved(self, pack: Item) -> RemoteImport:
         return await repeat_read(lambda: self._api.retrieve(pack.bound_id))
@@ -243,7 +269,7 @@ class PackEnds:
         finding = await self._absence.of_import(pack)
         if not finding.is_proved:
             raise NotYet(finding.sentence, wait_s=PAUSE_S)
-        if pack.error_code == DISSOLVING:
+        if await self._was_deleted(finding.item):
             return await self._dissolve(finding.item)
         moved = await self._transitions.advance(
             finding.item,

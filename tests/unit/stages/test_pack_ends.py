@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
-from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, NotYet, RequestInvalid
+from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, NotYet, OutcomeUnknown, RequestInvalid
 from runner.models import Item, ItemState
+from runner.stages.absence import PAUSE_S
+from runner.stages.pack_ends import PackEnd
 from tests.support.pack_bench import PackBench
 
 pytestmark = pytest.mark.virtual_time
@@ -134,6 +139,67 @@ async def test_a_pack_whose_import_is_deleted_after_all_is_sent_otherwise() -> N
     del bench.vendor.delete
     ended, end = await bench.ends.end_review(pack)
     assert (ended.error_code, len(end.new_packs)) == ("dissolved", 1)
+
+
+@pytest.mark.parametrize("trouble", [False, True], ids=["at once", "after trouble with the second try"])
+async def test_a_pack_whose_import_a_person_deletes_after_the_vendor_refused_to_is_sent_otherwise(
+    trouble: bool,
+) -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, RequestInvalid("no"))
+    if trouble:
+        pack = await after_trouble(bench, pack)
+    del bench.vendor.imports[pack.bound_id]
+    ended, end = await until_gone(bench, pack)
+    assert (ended.error_code, len(end.new_packs)) == ("dissolved", 1)
+    assert {one.source: (one.state, one.pack == "p") for one in await bench.members()} == {
+        "1.csv": (S.QUEUED, True),
+        "2.csv": (S.PACKED, False),
+        "3.csv": (S.PACKED, False),
+    }
+
+
+async def test_files_are_held_if_their_import_is_gone_long_after_the_vendor_refused_to_delete_it() -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, RequestInvalid("no"))
+    del bench.vendor.imports[pack.bound_id]
+    await asyncio.sleep(timedelta(days=1, seconds=1).total_seconds())
+    ended, _ = await until_gone(bench, pack)
+    await bench.ends.settle(ended)
+    assert [(one.state, one.error_code, one.is_held) for one in await bench.members()] == [
+        (S.FAILED, "import_missing", True)
+    ] * 3
+
+
+async def test_trouble_between_two_refusals_does_not_let_the_first_be_forgotten() -> None:
+    bench = PackBench()
+    pack = await after_trouble(bench, await pack_whose_import_stays(bench, RequestInvalid("no")))
+    ended, _ = await bench.ends.end_review(pack)
+    assert (ended.state, ended.error_code) == (S.FAILED, "pack_review_open")
+
+
+async def after_trouble(bench: PackBench, pack: Item) -> Item:
+    """Return the pack after one more try to delete its import, whose answer does not come."""
+    refuse = bench.vendor.delete
+
+    async def fail(_: str) -> None:
+        raise OutcomeUnknown("no answer")
+
+    bench.vendor.delete = fail  # type: ignore[method-assign]
+    with pytest.raises(NotYet, match="not deleted yet"):
+        await bench.ends.end_review(pack)
+    bench.vendor.delete = refuse  # type: ignore[method-assign]
+    return await bench.ledger.item("b.packs", "p")  # type: ignore[return-value]
+
+
+async def until_gone(bench: PackBench, pack: Item) -> tuple[Item, PackEnd]:
+    """Ask for the import of the pack until it is certain that it is gone."""
+    for _ in range(2):
+        with pytest.raises(NotYet):
+            await bench.ends.end_review(pack)
+        await asyncio.sleep(PAUSE_S)
+        pack = await bench.ledger.item("b.packs", "p")  # type: ignore[assignment]
+    return await bench.ends.end_review(pack)
 
 
 async def test_a_proxy_in_between_does_not_say_whether_an_import_may_be_deleted() -> None:
