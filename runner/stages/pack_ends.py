@@ -147,8 +147,7 @@ class PackEnds:
             self.say_stopped(pack, pack.error_message)
             return PackEnd(stops_packing=True)
         halves = () if pack.error_code != "import_failed" or recipe.is_canary else await self._halve(pack, members)
-        if not halves:
-            await self._queue(members, f"the pack failed: {pack.error_message}", pack)
+        await self._queue(await self._waiting(pack), f"the pack failed: {pack.error_message}", pack)
         is_refused = pack.error_code in {"create_refused", "upload_refused"}
         if is_refused or recipe.is_canary:
             self.say_stopped(pack, pack.error_message)
@@ -299,7 +298,7 @@ class PackEnds:
             self.say_stopped(ended, "the import of its first pack needed a review")
         others = [member for member in members if member.tag not in named]
         new_packs: tuple[Item, ...] = ()
-        if named and len(others) > 1 and not recipe.is_canary:
+        if named and len(others) >= FEWEST and not recipe.is_canary:
             new_packs = await self._repack(ended, [others])
         await self._queue(await self._waiting(pack), "its pack needed a review", ended)
         return ended, PackEnd(new_packs, stops_packing=recipe.is_canary)
@@ -312,18 +311,16 @@ class PackEnds:
         return await self._repack(pack, [members[:middle], members[middle:]])
 
     async def _repack(self, pack: Item, groups: Sequence[Sequence[Item]]) -> tuple[Item, ...]:
-        """Put members of an ended pack into new packs; members that cannot be are queued."""
+        """Put members of an ended pack into new packs, each group that can be; the others are still packed in it."""
         recipe = replace(PackRecipe.of(pack), instead_of=pack.source if _is_watched(pack) else "")
         route = recipe.member_route(self._routes)
+        if route is None:
+            return ()
         made = []
         for group in groups:
             new = [NewMember(member, member.tag or "", member.pack_rows or 0) for member in group]
-            one = await self._maker.make(new, recipe, route) if route is not None else None
-            if one is None:
-                await self._queue(group, "its pack failed", pack)
-            else:
-                made.append(one)
-        return tuple(made)
+            made.append(await self._maker.make(new, recipe, route))
+        return tuple(one for one in made if one is not None)
 
     async def _queue(self, members: Sequence[Item], reason: str, pack: Item) -> None:
         if members:

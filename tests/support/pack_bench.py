@@ -1,4 +1,4 @@
-"""A pack of two files in a ledger in memory, a scripted vendor, and what ends the pack."""
+"""A pack of a few files in a ledger in memory, a scripted vendor, and what ends the pack."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BATCH = Batch(batch_id="b", source_uri="inbox", account="a", out="out", config="
 
 
 class PackBench:
-    """A pack of files in a ledger, and what ends it."""
+    """A pack of `count` files in a ledger, `1.csv` and so on, and what ends it."""
 
-    names = ("1.csv", "2.csv", "3.csv")
-
-    def __init__(self) -> None:
+    def __init__(self, count: int = 3, *, is_canary: bool = False, routes: tuple[Route, ...] = (ROUTE,)) -> None:
+        self.names = tuple(f"{number}.csv" for number in range(1, count + 1))
+        self._is_canary = is_canary
         clock = LoopClock()
         self.ledger = MemoryLedger(now=clock.now)
         self.said: list[str] = []
@@ -41,7 +41,7 @@ class PackBench:
         self.ends = PackEnds(
             ledger=self.ledger,
             api=vendor,
-            routes=Routes([ROUTE]),
+            routes=Routes(routes),
             maker=maker,
             transitions=transitions,
             absence=Absence(api=vendor, transitions=transitions),
@@ -61,6 +61,7 @@ class PackBench:
             column=MarkerColumn("m"),
             keeps_unmapped=False,
             behavior="REMOVE_INVALID_ROWS",
+            is_canary=self._is_canary,
             members=tuple((f"tag of {name}", 1) for name in self.names),
         )
         await self.ledger.start_batch(BATCH)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, NotYet, OutcomeUnknown, RequestInvalid
+from runner.errors import (
+    AuthRefused,
+    BulkheadError,
+    ConnectionBarred,
+    ImportNotFound,
+    NotYet,
+    OutcomeUnknown,
+    RequestInvalid,
+    Unavailable,
+)
 from runner.models import Item, ItemState
 from runner.stages.absence import PAUSE_S
-from runner.stages.pack_ends import PackEnd
+from runner.stages.pack_ends import IN_TABLE, PackEnd, pack_again
 from tests.support.pack_bench import PackBench
 
 pytestmark = pytest.mark.virtual_time
@@ -37,11 +48,97 @@ async def test_files_of_a_pack_that_was_not_sent_travel_alone(state: ItemState) 
     assert [(one.state, one.pack, one.tag) for one in await bench.members()] == [(S.QUEUED, None, None)] * 3
 
 
-async def test_files_of_a_small_pack_that_failed_travel_alone() -> None:
-    bench = PackBench()
+async def packed_together(bench: PackBench) -> list[list[str]]:
+    """Return the files of each pack, and those that travel alone at the end."""
+    members = await bench.members()
+    packs = sorted({one.pack or "" for one in members if one.state is S.PACKED})
+    groups = [[one.source for one in members if one.state is S.PACKED and one.pack == pack] for pack in packs]
+    return [*sorted(groups), [one.source for one in members if one.state is S.QUEUED]]
+
+
+@pytest.mark.parametrize("count", [3, 8])
+async def test_files_of_a_small_pack_that_failed_travel_alone(count: int) -> None:
+    bench = PackBench(count)
     end = await bench.ends.settle(await bench.pack(S.FAILED, error_code="import_failed", error_message="no"))
-    assert (end.new_packs, end.stops_packing) == ((), False)
-    assert {one.state for one in await bench.members()} == {S.QUEUED}
+    assert (end.new_packs, end.stops_packing, bench.said) == ((), False, [])
+    assert await packed_together(bench) == [list(bench.names)]
+
+
+async def test_a_larger_pack_that_failed_is_sent_again_as_two() -> None:
+    bench = PackBench(9)
+    end = await bench.ends.settle(await bench.pack(S.FAILED, error_code="import_failed", error_message="no"))
+    assert (len(end.new_packs), end.stops_packing) == (2, False)
+    assert await packed_together(bench) == [list(bench.names[:4]), list(bench.names[4:]), []]
+    assert bench.said == ["a pack of 9 files failed, and is sent again as two"]
+
+
+async def test_halves_that_the_ledger_has_had_before_travel_alone() -> None:
+    bench = PackBench(9)
+    pack = await bench.pack(S.FAILED, error_code="import_failed", error_message="no")
+    for half in (await bench.ends.settle(pack)).new_packs:
+        await bench.ends.release(half, "not sent")
+    for number, member in enumerate(await bench.members(), start=1):
+        again = {"pack": pack.source, "pack_row": number, "pack_rows": 1, "tag": f"tag of {member.source}"}
+        await bench.ledger.advance(member, S.PACKED, reason="x", **again)
+    assert (await bench.ends.settle(pack)).new_packs == ()
+    assert await packed_together(bench) == [list(bench.names)]
+
+
+@pytest.mark.parametrize("is_canary", [False, True])
+async def test_files_of_a_pack_that_the_vendor_refused_or_of_a_first_one_that_failed_travel_alone_from_then_on(
+    is_canary: bool,
+) -> None:
+    bench = PackBench(9, is_canary=is_canary)
+    code = "import_failed" if is_canary else "create_refused"
+    end = await bench.ends.settle(await bench.pack(S.FAILED, error_code=code, error_message="no"))
+    assert (end.new_packs, end.stops_packing) == ((), True)
+    assert await packed_together(bench) == [list(bench.names)]
+    assert bench.said == ["packing of route people stops: no"]
+
+
+async def test_a_pack_that_ended_with_all_of_its_files_settled_says_nothing() -> None:
+    bench = PackBench()
+    pack = await bench.pack(S.FAILED, error_code="create_refused", error_message="no")
+    await bench.ends.settle(pack)
+    bench.said.clear()
+    end = await bench.ends.settle(pack)
+    assert (end.new_packs, end.stops_packing, bench.said) == ((), False, [])
+
+
+@pytest.mark.parametrize(("left_out", "stay_together"), [(("1.csv",), True), (("1.csv", "2.csv"), False)])
+async def test_a_pack_that_is_not_sent_because_of_some_files_keeps_the_others_together_if_two_are_left(
+    left_out: tuple[str, ...], stay_together: bool
+) -> None:
+    bench = PackBench()
+    await bench.ends.release(await bench.pack(S.QUEUED), "left out", without=left_out)
+    groups = [["2.csv", "3.csv"], ["1.csv"]] if stay_together else [["1.csv", "2.csv", "3.csv"]]
+    assert await packed_together(bench) == groups
+    assert all(one.pack is None for one in await bench.members() if one.state is S.QUEUED)
+    pack = await bench.ledger.item("b.packs", "p")
+    assert pack is not None
+    assert (pack.state, pack.error_code) == (S.FAILED, "dissolved")
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "others", "named"),
+    [
+        (1, 2, "1.csv"),
+        (2, 1, "1.csv, 2.csv"),
+        (5, 2, "1.csv, 2.csv, 3.csv, 4.csv, 5.csv"),
+        (7, 2, "1.csv, 2.csv, 3.csv, 4.csv, 5.csv and 2 more"),
+    ],
+)
+async def test_the_files_of_a_pack_that_can_be_read_are_sent_without_the_others(
+    unreadable: int, others: int, named: str
+) -> None:
+    bench = PackBench(unreadable + others)
+    message = ",".join(f"tag of {name}" for name in bench.names[:unreadable])
+    end = await bench.ends.settle(await bench.pack(S.REJECTED, error_code="member_unreadable", error_message=message))
+    together = [list(bench.names[unreadable:]), list(bench.names[:unreadable])]
+    assert await packed_together(bench) == (together if others > 1 else [list(bench.names)])
+    assert (len(end.new_packs), end.stops_packing) == (others > 1, False)
+    files = f"{unreadable} file{'s' if unreadable > 1 else ''} of a pack of {unreadable + others}"
+    assert bench.said == [f"{files} cannot be read now ({named}); the others are sent without"]
 
 
 async def test_only_the_files_that_the_errors_of_a_review_name_travel_alone() -> None:
@@ -54,6 +151,151 @@ async def test_only_the_files_that_the_errors_of_a_review_name_travel_alone() ->
         (S.PACKED, new.source),
         (S.PACKED, new.source),
     ]
+
+
+@pytest.mark.parametrize(("rows", "is_canary"), [((), False), ((0, 1), False), ((0,), True), ((0, None), False)])
+async def test_all_files_of_a_review_travel_alone_if_its_errors_leave_no_two_or_tell_too_little_or_it_was_the_first(
+    rows: tuple[int | None, ...], is_canary: bool
+) -> None:
+    bench = PackBench(is_canary=is_canary)
+    pack = await bench.pack_in_review()
+    bench.vendor.change(pack.bound_id, import_errors=[{"rowIndex": row} for row in rows])
+    _, end = await bench.ends.end_review(pack)
+    assert (end.new_packs, end.stops_packing) == ((), is_canary)
+    assert await packed_together(bench) == [list(bench.names)]
+    stops = ["packing of route people stops: the import of its first pack needed a review"] if is_canary else []
+    assert bench.said == ["a pack of 3 files needed a review: its files are sent otherwise", *stops]
+
+
+async def test_files_that_no_route_can_pack_any_more_travel_alone() -> None:
+    bench = PackBench(routes=())
+    _, end = await bench.ends.end_review(await bench.pack_in_review())
+    assert end.new_packs == ()
+    assert await packed_together(bench) == [list(bench.names)]
+
+
+async def test_files_of_a_pack_that_was_sent_instead_of_a_deleted_one_keep_their_places_when_they_travel_alone() -> (
+    None
+):
+    bench = PackBench()
+    _, end = await bench.ends.end_review(await bench.pack_in_review())
+    (instead,) = end.new_packs
+    rejected = await bench.ledger.advance(instead, S.REJECTED, reason="x", error_code="member_changed")
+    await bench.ends.settle(rejected)
+    assert [(one.state, one.pack, one.pack_row) for one in await bench.members()] == [
+        (S.QUEUED, "p", 1),
+        (S.QUEUED, instead.source, 1),
+        (S.QUEUED, instead.source, 2),
+    ]
+
+
+async def test_a_review_that_ended_in_a_failure_fails_the_pack() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+    bench.vendor.change(pack.bound_id, status="FAILED")
+    ended, end = await bench.ends.end_review(pack)
+    assert (ended.state, ended.error_code, ended.status, end.new_packs) == (S.FAILED, "import_failed", "FAILED", ())
+
+
+async def test_an_import_that_runs_again_after_its_review_is_waited_for() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+    bench.vendor.change(pack.bound_id, status="RUNNING")
+    with pytest.raises(NotYet, match="the import of the pack is RUNNING again"):
+        await bench.ends.end_review(pack)
+    assert pack.bound_id in bench.vendor.imports
+
+
+async def test_an_import_that_is_not_deleted_because_of_trouble_is_deleted_10_s_later() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+
+    async def fails(_: str) -> None:
+        raise Unavailable("503")
+
+    bench.vendor.delete = fails  # type: ignore[method-assign]
+    with pytest.raises(NotYet, match="is not deleted yet: 503") as caught:
+        await bench.ends.end_review(pack)
+    assert caught.value.wait_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("goes", "ends_as"), [("before", "import_missing"), ("with it", "dissolved"), ("while it is deleted", "dissolved")]
+)
+async def test_an_import_that_is_gone_is_missed_only_after_the_vendor_has_said_so_for_five_minutes(
+    goes: str, ends_as: str
+) -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+
+    async def gone(import_id: str) -> None:
+        bench.vendor.imports.pop(import_id)
+        raise ImportNotFound("Not found.") if goes == "with it" else Unavailable("503")
+
+    if goes == "before":
+        del bench.vendor.imports[pack.bound_id]
+    bench.vendor.delete = gone  # type: ignore[method-assign]
+    waits = []
+    while pack.state is S.NEEDS_REVIEW:
+        assert {one.state for one in await bench.members()} == {S.PACKED}
+        try:
+            await bench.ends.end_review(pack)
+        except NotYet as error:
+            waits.append(error.wait_s)
+            await asyncio.sleep(error.wait_s)
+        pack = await bench.ledger.item("b.packs", "p")  # type: ignore[assignment]
+    assert (pack.state, pack.error_code) == (S.FAILED, ends_as)
+    assert sum(waits) >= 300.0
+    end = await bench.ends.settle(pack)
+    assert end.stops_packing == (ends_as == "import_missing")
+
+
+async def test_a_pack_that_failed_is_opened_again_with_its_files_for_the_result_of_a_review() -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, RequestInvalid("no"))
+    ended, _ = await bench.ends.end_review(pack)
+    await bench.ends.settle(ended)
+    opened = await again(bench, (await bench.members())[:2])
+    assert opened == 2
+    found = await bench.ledger.item("b.packs", "p")
+    assert found is not None
+    assert (found.state, found.error_code, found.finished_at) == (S.PROCESSING, None, None)
+    assert [(one.state, one.error_code) for one in await bench.members()] == [
+        (S.PACKED, None),
+        (S.PACKED, None),
+        (S.FAILED, "pack_review_open"),
+    ]
+    assert await again(bench, (await bench.members())[2:]) == 1
+
+
+async def again(bench: PackBench, members: list[Item]) -> int:
+    return await pack_again(
+        members, S.PROCESSING, ledger=bench.ledger, transitions=bench.transitions, reason="redriven", emit=bench.take
+    )
+
+
+async def test_files_whose_pack_the_ledger_does_not_have_stay_as_they_are() -> None:
+    bench = PackBench()
+    await bench.ends.settle(await bench.pack(S.FAILED, error_code="pack_unaccounted"))
+    members = [replace(one, pack="another") for one in await bench.members()]
+    assert await again(bench, members) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "named"), [(1, "1.csv"), (2, "1.csv and 1 other file"), (3, "1.csv and 2 other files")]
+)
+async def test_files_of_a_pack_that_were_copied_to_a_table_stay_as_they_are_with_a_notice(
+    count: int, named: str
+) -> None:
+    bench = PackBench()
+    await bench.pack(S.QUEUED)
+    members = (await bench.members())[:count]
+    ledger: Any = object()
+    opened = await pack_again(
+        members, S.PROCESSING, ledger=ledger, transitions=bench.transitions, reason="redriven", emit=bench.take
+    )
+    assert opened == 0
+    assert bench.said == [f"{named} came with a pack: {IN_TABLE}"]
 
 
 async def test_a_pack_whose_review_was_finished_while_its_import_was_deleted_keeps_its_files() -> None:
