@@ -26,16 +26,46 @@ PACKING = "tests/unit/packing"
 TARGETS = {
     "pack_split": Target("runner/packing/split.py", (f"{PACKING}/test_split.py",), kinds=()),
     "pack_rows": Target("runner/packing/result_rows.py", (f"{PACKING}/test_split.py",), kinds=()),
-    "pack_planner": Target("runner/packing/planner.py", (f"{PACKING}/test_planner.py",), kinds=()),
+    "pack_planner": Target(
+        "runner/packing/planner.py",
+        (f"{PACKING}/test_planner.py",),
+        kinds=(),
+        only="not (most_of_its_packs or memory or 850_on_average)",
+    ),
     "pack_layout": Target("runner/packing/layout.py", (f"{PACKING}/test_split.py",), kinds=()),
     "pack_marker": Target(
         "runner/packing/marker.py", (f"{PACKING}/test_marker.py", f"{PACKING}/test_split.py"), kinds=()
     ),
-    "pack_ends": Target("runner/stages/pack_ends.py", (f"{STAGES}/test_pack_ends.py",), kinds=("packs",)),
+    "pack_ends": Target(
+        "runner/stages/pack_ends.py",
+        (f"{STAGES}/test_pack_ends.py", f"{STAGES}/test_dissolved_packs.py"),
+        kinds=("packs",),
+    ),
     "dissolved_packs": Target(
         "runner/stages/dissolved_packs.py", (f"{STAGES}/test_dissolved_packs.py",), kinds=("packs",)
     ),
-    "lost_packs": Target("runner/stages/lost_packs.py", (f"{STAGES}/test_lost_packs.py",), kinds=("packs",)),
+    "lost_packs": Target(
+        "runner/stages/lost_packs.py",
+        (f"{STAGES}/test_lost_packs.py", f"{STAGES}/test_other_sources.py"),
+        kinds=("packs",),
+    ),
+    "unsent_packs": Target("runner/stages/unsent_packs.py", (f"{STAGES}/test_unsent_packs.py",), kinds=("packs",)),
+    "other_sources": Target(
+        "runner/stages/other_sources.py",
+        (f"{STAGES}/test_other_sources.py", f"{STAGES}/test_unsent_packs.py"),
+        kinds=("packs",),
+    ),
+    "pack_comparison": Target("runner/stages/pack_comparison.py", (f"{STAGES}/test_pack_comparison.py",), kinds=()),
+    "lost_members": Target(
+        "runner/stages/lost_members.py",
+        (f"{STAGES}/test_lost_packs.py", f"{STAGES}/test_found_lists.py", f"{STAGES}/test_other_sources.py"),
+        kinds=("packs",),
+    ),
+    "pack_making": Target(
+        "runner/stages/pack_making.py",
+        (f"{STAGES}/test_pack_planning.py", f"{STAGES}/test_lost_packs.py"),
+        kinds=("packs",),
+    ),
     "listing": Target(
         "runner/dromo/listing.py",
         ("tests/unit/dromo/test_listing.py", "tests/unit/dromo/test_listing_order.py", f"{STAGES}/test_orphans.py"),

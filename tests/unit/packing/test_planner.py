@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.packing.planner import Candidate, PackLimits, PlannedAlone, PlannedPack, plan_packs
+from runner.packing.planner import Candidate, PackLimits, PlannedAlone, PlannedPack, header_digest, plan_packs
 
 BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 PROVEN = frozenset(("b",))
@@ -106,6 +106,20 @@ def test_a_file_that_no_pack_can_take_is_alone() -> None:
     assert [(each.tag, each.refusal.code) for each in alone] == [
         (one, "too_large"), (two, "too_large"), (three, "no_like_files"),
     ]  # fmt: skip
+
+
+def test_a_pack_or_a_file_that_reaches_a_limit_exactly_is_within_it() -> None:
+    one, two, three = tags(3)
+    for name, most in (("row_count", 10_000), ("size_bytes", 8_000_000)):
+        packs, alone = planned([candidate(one, **{name: most * 6 // 10}), candidate(two, **{name: most * 4 // 10})])
+        assert ([pack.tags for pack in packs], alone) == ([(one, two)], [])
+        _, alone = planned([candidate(three, **{name: most})])
+        assert [each.refusal.code for each in alone] == ["no_like_files"]
+
+
+def test_a_header_has_a_digest_of_16_digits_that_depends_on_its_columns_and_their_order() -> None:
+    assert header_digest(["a", "b"]) == header_digest(iter(["a", "b"])) == "4958a65a6584dd7d"
+    assert len({header_digest(one) for one in (["a", "b"], ["b", "a"], ["ab"], [])}) == 4
 
 
 @pytest.mark.parametrize("name", ["route", "binding", "header", "date_order"])
