@@ -24,7 +24,7 @@ from runner.models import (
 from runner.packing.body import PackName
 from runner.retry import repeat_read
 from runner.stages.absence import ANSWERS, OVER
-from runner.stages.pack_ends import DISSOLVED
+from runner.stages.pack_ends import DISSOLVED, is_sent_otherwise
 from runner.stages.track import Tracker
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def _repaired(
     if difference.kind not in (DifferenceKind.STATUS, DifferenceKind.MISSING):
         return difference
     item = await _item_of(difference, ledger, batch)
-    if item is None or item.import_id != difference.import_id or item.state not in _BOUND:
+    if item is None or item.import_id != difference.import_id or not _is_repaired_here(item, difference):
         return difference
     was = item.state
     try:
@@ -96,6 +96,12 @@ async def _repaired(
         return difference
     current = await tracker.check(item)
     return replace(difference, fixed=current.state is not was)
+
+
+def _is_repaired_here(item: Item, difference: Difference) -> bool:
+    """Return whether an item can be moved here; only a run knows whether the review of a pack was deleted."""
+    is_deleted_review = item.kind is ItemKind.PACK and item.state is _S.NEEDS_REVIEW
+    return item.state in _BOUND and not (is_deleted_review and difference.kind is DifferenceKind.MISSING)
 
 
 async def _item_of(difference: Difference, ledger: Ledger, batch: Batch) -> Item | None:
@@ -183,15 +189,21 @@ def _orphan(remote: RemoteImport, item: Item) -> Difference:
 
 
 async def duplicate_risk(ledger: Ledger, remote: RemoteImport, owner: tuple[str, str]) -> Difference | None:
-    """Return the difference if `owner`, (batch id, source), gave the import up and the import got data anyway."""
+    """Return the difference if `owner`, (batch id, source), gave the import up and the import got data anyway.
+
+    A pack that has ended without a result gives its import up, too: its files are sent otherwise.
+    """
     if remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
         return None
     item = await ledger.item(*owner)
     if item is None or (item.state in OPEN_STATES and item.import_id is None):
         return None
-    if item.kind is ItemKind.PACK and item.error_code in (DISSOLVED, PACK_REVIEW_FINISHED):
-        detail = f"its import was deleted, so that its files could be sent otherwise, but is {remote.status}"
-        return _difference(item, remote.import_id, DifferenceKind.DUPLICATE_RISK, detail)
+    if item.kind is ItemKind.PACK and is_sent_otherwise(item):
+        was_deleted = item.error_code in (DISSOLVED, PACK_REVIEW_FINISHED)
+        why = "its import was deleted, so that its files could be sent otherwise, but"
+        if not was_deleted:
+            why = f"it is {item.state}, so its files are sent otherwise, but its import"
+        return _difference(item, remote.import_id, DifferenceKind.DUPLICATE_RISK, f"{why} is {remote.status}")
     if item.import_id == remote.import_id:
         return None
     detail = f"given up by the item, but the import is {remote.status}"

@@ -18,6 +18,7 @@ from runner.formatting import counted
 from runner.ledger.protocol import Move
 from runner.models import (
     IMPORT_MISSING,
+    PACK_REVIEW_FINISHED,
     PACK_REVIEW_OPEN,
     ImportStatus,
     Item,
@@ -338,6 +339,13 @@ class PackEnds:
 
     def _say(self, message: str) -> None:
         self._emit(Notice(code="packing", message=message))
+
+
+def is_sent_otherwise(pack: Item) -> bool:
+    """Return whether a pack has ended so that its members are sent in other imports, or have been."""
+    if pack.state is _S.FAILED:
+        return pack.error_code in _NOT_IMPORTED or pack.error_code == PACK_REVIEW_FINISHED
+    return pack.state in (_S.REJECTED, _S.SKIPPED)
 
 
 def _is_watched(pack: Item) -> bool:

@@ -91,11 +91,15 @@ class PackBench:
 
     async def sent_pack(self, status: str) -> Item:
         """Return the pack `processing`, with an import of this status at the vendor."""
+        pack = await self.created_pack(status)
+        return await self.ledger.advance(pack, S.PROCESSING, reason="x")
+
+    async def created_pack(self, status: str = "AWAITING_UPLOAD") -> Item:
+        """Return the pack `created`, with an import of this status at the vendor."""
         name = str(PackName(len(self.names), "p" * 13, "source"))
         remote = self.vendor.add(CreateRequest(schema_id="s", original_filename=name), status=status)
         pack = await self.pack(S.CREATING, attempts=1, original_filename=name)
-        pack = await self.ledger.advance(pack, S.CREATED, reason="x", import_id=remote.import_id)
-        return await self.ledger.advance(pack, S.PROCESSING, reason="x")
+        return await self.ledger.advance(pack, S.CREATED, reason="x", import_id=remote.import_id)
 
     async def members(self) -> list[Item]:
         return [item async for item in self.ledger.items("b")]

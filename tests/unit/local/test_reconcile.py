@@ -469,3 +469,50 @@ async def test_a_dissolved_pack_whose_review_was_finished_is_a_risk_of_duplicate
     (found,) = await recovery.differences(bench.ledger, bench.vendor, BATCH)
     assert (found.kind, found.pack) == (DifferenceKind.DUPLICATE_RISK, "p")
     assert found.detail.endswith("but is SUCCESSFUL")
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (ItemState.FAILED, "import_failed"),
+        (ItemState.FAILED, "upload_refused"),
+        (ItemState.REJECTED, "member_changed"),
+    ],
+)
+async def test_a_pack_whose_data_arrives_after_its_files_were_queued_again_is_a_risk_of_duplicates(
+    state: ItemState, code: str
+) -> None:
+    bench = PackBench()
+    created = await bench.created_pack()
+    pack = await bench.ledger.advance(created, state, reason="x", error_code=code, error_message="x")
+    await bench.ends.settle(pack)
+    assert {one.state for one in await bench.members()} == {ItemState.QUEUED}
+    assert await recovery.differences(bench.ledger, bench.vendor, BATCH) == []
+    bench.vendor.change(pack.bound_id, status="RUNNING")
+    (found,) = await recovery.differences(bench.ledger, bench.vendor, BATCH)
+    assert (found.kind, found.pack, found.detail) == (
+        DifferenceKind.DUPLICATE_RISK,
+        "p",
+        f"a pack of 3 files: it is {state}, so its files are sent otherwise, but its import is RUNNING",
+    )
+
+
+async def test_a_pack_whose_files_are_held_is_no_risk_of_duplicates() -> None:
+    bench = PackBench()
+    pack = await bench.sent_pack("SUCCESSFUL")
+    pack = await bench.ledger.advance(pack, ItemState.SUCCEEDED, reason="x")
+    pack = await bench.ledger.advance(pack, ItemState.FAILED, reason="x", error_code="pack_unaccounted")
+    await bench.ends.settle(pack)
+    assert await recovery.differences(bench.ledger, bench.vendor, BATCH) == []
+
+
+async def test_a_pack_in_review_whose_import_is_gone_is_left_to_a_run() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+    del bench.vendor.imports[pack.bound_id]
+    for _ in range(4):
+        (found,) = await recovery.differences(bench.ledger, bench.vendor, BATCH)
+        (repaired,) = await recovery.repair([found], bench.ledger, bench.vendor, BATCH, bench.transitions)
+        assert (repaired.kind, repaired.fixed) == (DifferenceKind.MISSING, False)
+        await asyncio.sleep(300)
+    assert await bench.ledger.item(pack.batch_id, "p") == pack
