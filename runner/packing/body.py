@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self
 
 from runner import identity
 from runner.models import PACK_NAME_START
+from runner.packing.cells import keys_of
 from runner.packing.layout import PackLayout
 from runner.packing.member import Member, lines_of
 
@@ -79,6 +80,13 @@ class PackBody:
         """Yield the bytes of the pack; every pass yields the same."""
         for start in range(0, len(self.content), CHUNK_BYTES):
             yield self.content[start : start + CHUNK_BYTES]
+
+
+def fit_together(members: Sequence[Member]) -> bool:
+    """Return whether members belong into one pack: they are alike, and have no value in common that must be unique."""
+    keys = [keys_of(each.unique_keys) for each in members]
+    has_shared = len(set().union(*keys)) < sum(map(len, keys))
+    return not has_shared and all(_are_alike(each, members[0]) for each in members)
 
 
 def _are_alike(one: Member, other: Member) -> bool:

@@ -88,3 +88,8 @@ def _comparable(cell: str, form: UniqueForm, field: str) -> str:
             raise Refused.of("unique_unclear", field)
         return text
     return plain_name(text) or unicodedata.normalize("NFKC", text).casefold()
+
+
+def keys_of(unique_keys: bytes) -> set[bytes]:
+    """Return the single keys of what `unique_keys` returned."""
+    return {unique_keys[at : at + KEY_BYTES] for at in range(0, len(unique_keys), KEY_BYTES)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from runner.packing.cells import KEY_BYTES
+from runner.packing.cells import keys_of
 from runner.packing.refusals import Refusal
 
 
@@ -140,7 +140,7 @@ class _Planner:
         if pack is not None and not self._has_room(pack, candidate):
             yield from self._close(kind)
             pack = None
-        keys = _split(candidate.unique_keys)
+        keys = keys_of(candidate.unique_keys)
         if pack is not None and keys and pack.keys is not None and not pack.keys.isdisjoint(keys):
             yield PlannedAlone(candidate.tag, Refusal("unique_shared"))
             return
@@ -189,10 +189,6 @@ def _limits_of(candidate: Candidate, limits: PackLimits) -> PackLimits:
     if candidate.members is None:
         return limits
     return replace(limits, members=min(candidate.members, limits.members))
-
-
-def _split(keys: bytes) -> set[bytes]:
-    return {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}
 
 
 _DIGITS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")

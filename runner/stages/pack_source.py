@@ -9,7 +9,7 @@ from runner.concurrency import handle_all
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected, Unavailable
 from runner.models import batch_of_members
-from runner.packing.body import PackBody
+from runner.packing.body import PackBody, fit_together
 from runner.packing.member import Member, read_member
 from runner.packing.refusals import Refusal
 from runner.protocols import Prepared
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runner.stages.lost_packs import LostPacks
     from runner.stages.pack_lists import PackLists
 
-    RulesOf = Callable[[Route], Awaitable[PackRules | Refusal]]
+    RulesOf = Callable[[Route], Awaitable[PackRules | Refusal | None]]
 
 MEMBER_CHANGED = "member_changed"
 """Error code of a pack that was not sent, because the file of a member is not what it was."""
@@ -39,6 +39,8 @@ _READ_AT_ONCE = 8
 """If so many files in a row cannot be read, the trouble is with their source, and the pack waits (choice)."""
 
 _MESSAGE_MOST = 1500
+
+_SCHEMA_CHANGED = "the schema of its files has changed"
 
 
 class PackSource:
@@ -54,6 +56,7 @@ class PackSource:
         lists: PackLists,
         lost: LostPacks,
     ) -> None:
+        """`rules_of` returns the rules of a route as its schema is now, None if packs of it are made for others."""
         self._ledger = ledger
         self._files = files
         self._routes = routes
@@ -72,18 +75,21 @@ class PackSource:
         if route is None:
             raise NO_ROUTE
         rules = await self._rules_of(route)
-        if isinstance(rules, Refusal):
-            raise ItemRejected(MEMBER_CHANGED, rules.sentence)
+        if rules is None or isinstance(rules, Refusal):
+            raise ItemRejected(MEMBER_CHANGED, _SCHEMA_CHANGED if rules is None else rules.sentence)
         members = await self._ledger.members(batch_of_members(item.batch_id), item.source)
         if recipe.members and [member.tag for member in members] != [tag for tag, _ in recipe.members]:
             raise ItemRejected(MEMBER_CHANGED, "files of the pack have changed since it was made")
-        body = PackBody(await self._read_all(item, members, route, rules))
+        read = await self._read_all(item, members, route, rules)
+        if not fit_together([member for _, member in read]):
+            raise ItemRejected(MEMBER_CHANGED, _SCHEMA_CHANGED)
+        body = PackBody(read)
         if (body.marker, rules.keeps_unmapped, rules.behavior) != (
             recipe.column,
             recipe.keeps_unmapped,
             recipe.behavior,
         ):
-            raise ItemRejected(MEMBER_CHANGED, "the schema of its files has changed")
+            raise ItemRejected(MEMBER_CHANGED, _SCHEMA_CHANGED)
         fingerprint = f"sha256:{hashlib.sha256(body.content).hexdigest()}"
         await self._lists.keep(item, members, fingerprint=fingerprint)
         return Prepared(

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from runner.errors import RequestInvalid, SchemaNotFound
 from runner.packing.canary import PredictImport
 from runner.packing.planner import PackLimits
+from runner.packing.refusals import Refusal
 from runner.packing.rules import rules_of
 from runner.retry import repeat_read
 
 if TYPE_CHECKING:
     from runner.config.routes import Route
-    from runner.packing.refusals import Refusal
     from runner.packing.rules import PackRules
 
+
+READ_AGAIN_S = 60.0
+"""After so long, a saved schema is read again before a pack is sent: somebody may have changed it (choice)."""
 
 _T = TypeVar("_T")
 
@@ -52,25 +55,45 @@ class PackingSetup:
 
 
 class RulesOfRoutes:
-    """Reads the saved schema of each route once, by its id, with `read`, which may raise SchemaNotFound."""
+    """Reads the saved schema of each route with `read`, by its id, which may raise SchemaNotFound."""
 
     def __init__(self, read: Callable[[str], Awaitable[Mapping[str, Any]]]) -> None:
         self._read_schema = read
-        self._known: dict[str, PackRules | Refusal] = {}
+        self._first: dict[str, PackRules | Refusal] = {}
+        self._latest: dict[str, tuple[PackRules | Refusal, float]] = {}
         self._reading = asyncio.Lock()
 
     async def of(self, route: Route) -> PackRules | Refusal:
-        """Return the rules of a route, or why none of its files is packed. Raises TransientError, AuthRefused."""
+        """Return the rules of a route, or why none of its files is packed; its schema is read once.
+
+        Raises TransientError, AuthRefused.
+        """
         async with self._reading:
-            if route.binding not in self._known:
-                self._known[route.binding] = await self._read(route)
-        return self._known[route.binding]
+            if route.binding not in self._first:
+                self._first[route.binding] = await self._read(route)
+        return self._first[route.binding]
+
+    async def still(self, route: Route) -> PackRules | Refusal | None:
+        """Return the rules of a route if they are as they were at first, or why none of its files is packed now.
+
+        Returns None if they are other rules now. The schema is read again if that was more than `READ_AGAIN_S` ago.
+        Raises as `of`.
+        """
+        first = await self.of(route)
+        async with self._reading:
+            now, read_at = self._latest[route.binding]
+            if route.schema_id is not None and asyncio.get_running_loop().time() - read_at > READ_AGAIN_S:
+                now = await self._read(route)
+        return now if isinstance(now, Refusal) or now == first else None
 
     async def _read(self, route: Route) -> PackRules | Refusal:
-        schema_id = route.schema_id
-        if schema_id is None:
-            return rules_of(route)
+        read_at = asyncio.get_running_loop().time()
+        rules = rules_of(route, await self._saved(route.schema_id) if route.schema_id is not None else None)
+        self._latest[route.binding] = rules, read_at
+        return rules
+
+    async def _saved(self, schema_id: str) -> Mapping[str, Any] | None:
         try:
-            return rules_of(route, await repeat_read(lambda: self._read_schema(schema_id)))
+            return await repeat_read(lambda: self._read_schema(schema_id))
         except (SchemaNotFound, RequestInvalid):
-            return rules_of(route)
+            return None

@@ -213,7 +213,7 @@ class Packs:
         """Submits packs as files."""
         context = self._context
         source = PackSource(
-            self.ledger, context.source, context.routes, self._rules.of, lists=self._lists, lost=self.lost
+            self.ledger, context.source, context.routes, self._rules.still, lists=self._lists, lost=self.lost
         )
         return self._stages.submitter_of(source, PackRoutes(context.routes))
 
