@@ -64,7 +64,7 @@ class PlannedPack:
     tags: tuple[str, ...]
     row_count: int
     size_bytes: int
-    is_canary: bool = False
+    is_canary: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,8 +185,9 @@ def _hold(member: Item, tag: str, pack: Item, layout: PackLayout, end: ItemChang
 
 def _tag_in(layout: PackLayout, member: Item) -> str:
     """Return the tag that a member had in its last pack: the ledger keeps its rows, and maybe another tag since."""
-    place = layout.member_at((member.pack_row or 1) - 1)
-    assert place is not None, "a member keeps its place in the pack"
+    assert member.pack_row is not None, "a member keeps its place in the pack"
+    place = layout.member_at(member.pack_row - 1)
+    assert place is not None, "its place is one of the pack's"
     return place[0]
 
 

@@ -67,6 +67,13 @@ def test_a_pack_can_end_as_soon_as_it_is_full_by_the_share_from_which_it_may() -
     assert [len(pack.tags) for pack in packs] == [5, 2]
 
 
+def test_a_tag_ends_a_pack_only_if_its_bits_are_below_the_share_of_packs_that_end_there() -> None:
+    limits = PackLimits(members=8, cut_from=0.25, cut_share=0.5)
+    for end, sizes in (("h7777", [2, 2]), ("iaaaa", [4])):
+        packs, _ = planned([candidate(f"{letter}aaaaaaa{end}") for letter in "bcde"], limits)
+        assert [len(pack.tags) for pack in packs] == sizes
+
+
 def test_full_packs_have_700_to_1000_members_and_850_on_average() -> None:
     packs, _ = planned(map(candidate, tags(100_000)))
     sizes = [len(pack.tags) for pack in packs[:-1]]

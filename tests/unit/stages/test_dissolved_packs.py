@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from runner.errors import NotYet, RequestInvalid, Unavailable
 from runner.models import Item, ItemState, RemoteImport
+from runner.stages.pack_recipe import PackRecipe
 from tests.support.pack_bench import PackBench
+from tests.support.scripted import LoopClock
 
 pytestmark = pytest.mark.virtual_time
 
@@ -45,9 +48,64 @@ async def test_files_that_were_not_sent_again_are_held_with_their_places_in_the_
     assert [(one.tag, one.pack, one.pack_row) for one in members] == [
         (f"tag of {one.source}", "p", row) for row, one in enumerate(members, start=1)
     ]
+    packs = [pack async for pack in bench.ledger.items("b.packs")]
+    assert sorted((one.state, one.error_code) for one in packs) == [
+        (S.FAILED, "dissolved"),
+        (S.FAILED, "pack_review_finished"),
+    ]
     (said,) = bench.said
     assert said.startswith("somebody finished the review of import import-1 after it was deleted; ")
     assert said.endswith("3 files (1.csv, 2.csv, 3.csv): not sent again; `bulkhead redrive` fetches the results")
+
+
+async def test_many_files_that_were_not_sent_again_are_named_in_part() -> None:
+    bench = PackBench(7)
+    finish(bench, await dissolved(bench))
+    await bench.dissolved.settle()
+    (said,) = bench.said
+    assert "7 files (1.csv, 2.csv, 3.csv, 4.csv, 5.csv and 2 more): not sent again" in said
+
+
+async def test_files_of_a_pack_that_was_sent_instead_are_named_and_stay_as_they_are() -> None:
+    bench = PackBench()
+    pack = await bench.pack_in_review()
+    remote = bench.vendor.imports[pack.bound_id]
+    (instead,) = (await bench.ends.end_review(pack))[1].new_packs
+    bench.said.clear()
+    await bench.ledger.advance(instead, S.CREATING, reason="x", attempts=1)
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    assert [one.state for one in await bench.members()] == [S.FAILED, S.PACKED, S.PACKED]
+    (said,) = bench.said
+    assert "1 file (1.csv): not sent again" in said
+    assert "2 files (2.csv, 3.csv): sent again since, or changed" in said
+
+
+async def test_a_review_that_is_still_open_after_its_import_was_deleted_changes_nothing() -> None:
+    bench = PackBench()
+    remote = await dissolved(bench)
+    before = await bench.members()
+    bench.vendor.imports[remote.import_id] = remote
+    await bench.dissolved.settle()
+    assert (await bench.members(), bench.said) == (before, [])
+
+
+async def test_nothing_is_held_or_told_if_a_file_moves_while_a_dissolved_pack_is_looked_at() -> None:
+    bench = PackBench()
+    remote = await dissolved(bench)
+    finish(bench, remote)
+    read = bench.ledger.members
+
+    async def members(batch_id: str, pack: str) -> list[Item]:
+        found = await read(batch_id, pack)
+        if pack == "p":
+            await bench.ledger.advance(found[0], S.CREATING, reason="x", attempts=1)
+        return found
+
+    bench.ledger.members = members  # type: ignore[method-assign]
+    await bench.dissolved.settle()
+    assert [one.state for one in await bench.members()] == [S.CREATING, S.PACKED, S.PACKED]
+    assert bench.said == []
 
 
 async def test_files_that_were_sent_again_are_named_and_stay_as_they_are() -> None:
@@ -123,9 +181,43 @@ async def test_trouble_with_the_vendor_is_a_notice_and_a_later_run_asks_again() 
 async def test_a_dissolved_pack_is_asked_for_during_thirty_days() -> None:
     bench = PackBench()
     await dissolved(bench)
-    assert [pack.source for pack in await bench.dissolved.watched()] == ["p"]
+    pack = await bench.ledger.item("b.packs", "p")
+    assert pack is not None
+    begin = LoopClock().now() - timedelta(days=30)
+    for source, seconds in (("just in time", 1), ("too old", -1)):
+        at = begin + timedelta(seconds=seconds)
+        await bench.ledger.add([replace(pack, source=source, import_id=source, finished_at=at)])
+    assert [one.source for one in await bench.dissolved.watched()] == ["p", "just in time"]
     await asyncio.sleep(31 * 86400.0)
     assert await bench.dissolved.watched() == []
+
+
+async def test_the_fifty_newest_dissolved_packs_that_had_imports_and_list_their_members_are_asked_for() -> None:
+    bench = PackBench()
+    await dissolved(bench)
+    pack = await bench.ledger.item("b.packs", "p")
+    assert pack is not None
+    assert pack.finished_at is not None
+    without_members = replace(PackRecipe.of(pack), members=()).text
+    others = [
+        replace(
+            pack,
+            source=f"p{number:02}",
+            import_id=f"old-{number:02}",
+            finished_at=pack.finished_at - timedelta(hours=number),
+        )
+        for number in range(1, 52)
+    ]
+    left_out = [
+        replace(pack, source="unsent", import_id=None),
+        replace(pack, source="failed", import_id="x", error_code="import_failed"),
+        replace(pack, source="of an earlier version", import_id="y", version=without_members),
+    ]
+    await bench.ledger.add([*others, *left_out])
+    assert [one.source for one in await bench.dissolved.watched()] == [
+        "p",
+        *[f"p{number:02}" for number in range(1, 50)],
+    ]
 
 
 async def kept_in_review(bench: PackBench) -> RemoteImport:
