@@ -38,6 +38,8 @@ async def test_files_whose_rows_do_not_add_up_are_held_and_the_run_says_that_pac
         (S.FAILED, "pack_unaccounted", True)
     ] * 3
     assert bench.said == ["packing of route people stops: a row is lost"]
+    history = await bench.transitions.history((await bench.members())[0])
+    assert history[-1].reason == "pack_unaccounted"
 
 
 @pytest.mark.parametrize("state", [S.REJECTED, S.SKIPPED])
@@ -70,6 +72,13 @@ async def test_a_larger_pack_that_failed_is_sent_again_as_two() -> None:
     assert (len(end.new_packs), end.stops_packing) == (2, False)
     assert await packed_together(bench) == [list(bench.names[:4]), list(bench.names[4:]), []]
     assert bench.said == ["a pack of 9 files failed, and is sent again as two"]
+
+
+async def test_files_of_a_pack_that_failed_at_the_vendor_keep_no_place_in_it() -> None:
+    bench = PackBench()
+    pack = await bench.sent_pack("FAILED")
+    await bench.ends.settle(await bench.ledger.advance(pack, S.FAILED, reason="x", error_code="import_failed"))
+    assert [(one.state, one.pack) for one in await bench.members()] == [(S.QUEUED, None)] * 3
 
 
 async def test_halves_that_the_ledger_has_had_before_travel_alone() -> None:
@@ -399,6 +408,20 @@ async def test_a_pack_whose_import_a_person_deletes_after_the_vendor_refused_to_
         "2.csv": (S.PACKED, False),
         "3.csv": (S.PACKED, False),
     }
+
+
+async def test_an_import_missed_within_a_day_of_the_refusal_was_deleted_however_late_that_is_proved() -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, RequestInvalid("no"))
+    del bench.vendor.imports[pack.bound_id]
+    for pause in (timedelta(hours=23), timedelta(days=2)):
+        await asyncio.sleep(pause.total_seconds())
+        with pytest.raises(NotYet):
+            await bench.ends.end_review(pack)
+        pack = await bench.ledger.item("b.packs", "p")  # type: ignore[assignment]
+    await asyncio.sleep(PAUSE_S)
+    ended, _ = await bench.ends.end_review(pack)
+    assert ended.error_code == "dissolved"
 
 
 async def test_files_are_held_if_their_import_is_gone_long_after_the_vendor_refused_to_delete_it() -> None:
