@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from runner import identity
 from runner.config.options import RunOptions
@@ -18,7 +20,7 @@ from runner.errors import ItemRejected
 from runner.events import Event, Notice
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Move
-from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, batch_of_packs
+from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport, batch_of_packs
 from runner.packing.body import PackName, pack_tag
 from runner.packing.marker import MarkerColumn
 from runner.protocols import Prepared
@@ -113,6 +115,7 @@ class LostPackBench:
         self.vendor = ScriptedVendor(clock)
         self.said: list[str] = []
         self.options = RunOptions()
+        self.stop = StopSignal()
         self.sink = CountedSink(out, threaded=False)
         self.lists = PackLists(self.sink, endpoint="e")
         self._names, self._clock = names, clock
@@ -200,7 +203,19 @@ class LostPackBench:
 
     @cached_property
     def _lost(self) -> LostPacks:
-        return LostPacks(self.ledger, batch_id=batch_of_packs("b"), source=identity.short("inbox"), ignored=())
+        return self.lost()
+
+    def lost(self, *, ignored: Collection[str] = (), schemas: Collection[str | None] | None = None) -> LostPacks:
+        source = identity.short(BATCH.source_uri)
+        return LostPacks(self.ledger, batch_id=batch_of_packs("b"), source=source, ignored=ignored, schemas=schemas)
+
+    async def another_import(self, **changes: Any) -> RemoteImport:
+        """Let the vendor have one more import with the name of the pack, which the run has listed."""
+        name = str(PackName(len(self._names), self.tag, identity.short(BATCH.source_uri)))
+        remote = replace(self.vendor.add(CreateRequest(original_filename=name)), **changes)
+        self.vendor.imports[remote.import_id] = remote
+        await self.ledger.keep_orphans([remote])
+        return remote
 
     @cached_property
     def maker(self) -> PackMaker:
@@ -210,7 +225,7 @@ class LostPackBench:
         adopter = PackAdopter(
             ledger=self.ledger, api=self.vendor, lists=self.lists, members=self._members, found=self._found,
             transitions=self._transitions, orphans=self._orphans, others=self.others, maker=self.maker,
-            routes=Routes([ROUTE]), options=self.options, vendor_time=self._vendor_time, stop=StopSignal(),
+            routes=Routes([ROUTE]), options=self.options, vendor_time=self._vendor_time, stop=self.stop,
             emit=self._take,
         )  # fmt: skip
         return await adopter.adopt(await self._lost.found(), await self._lost.of_other_sources())

@@ -58,12 +58,13 @@ async def test_files_that_were_not_sent_again_are_held_with_their_places_in_the_
     assert said.endswith("3 files (1.csv, 2.csv, 3.csv): not sent again; `bulkhead redrive` fetches the results")
 
 
-async def test_many_files_that_were_not_sent_again_are_named_in_part() -> None:
-    bench = PackBench(7)
+@pytest.mark.parametrize(("count", "more"), [(5, ""), (7, " and 2 more")])
+async def test_many_files_that_were_not_sent_again_are_named_in_part(count: int, more: str) -> None:
+    bench = PackBench(count)
     finish(bench, await dissolved(bench))
     await bench.dissolved.settle()
     (said,) = bench.said
-    assert "7 files (1.csv, 2.csv, 3.csv, 4.csv, 5.csv and 2 more): not sent again" in said
+    assert f"{count} files (1.csv, 2.csv, 3.csv, 4.csv, 5.csv{more}): not sent again" in said
 
 
 async def test_files_of_a_pack_that_was_sent_instead_are_named_and_stay_as_they_are() -> None:

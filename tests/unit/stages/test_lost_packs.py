@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from runner import identity
-from runner.errors import FileUnavailable, ItemRejected
-from runner.models import FILTERED_OUT, CreateRequest
+from runner.errors import FileUnavailable, ImportNotFound, ItemRejected, Stopped
+from runner.ledger.protocol import Move
+from runner.models import FILTERED_OUT, CreateRequest, RemoteImport
 from runner.models import ItemState as S
 from runner.packing.body import PackName
 from runner.stages.lost_packs import Adoption
+from runner.stop import StopReason
 from tests.support.lost_packs import LostPackBench
 
 pytestmark = pytest.mark.virtual_time
@@ -130,6 +133,118 @@ async def test_an_import_without_data_of_a_pack_that_the_ledger_knows_is_not_los
     name = str(PackName(2, bench.tag, identity.short("inbox")))
     await bench.ledger.keep_orphans([bench.vendor.add(CreateRequest(original_filename=name))])
     assert await bench.adopt() == Adoption()
+
+
+async def test_of_several_imports_of_a_pack_the_newest_with_data_is_the_one_that_is_lost(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent()
+    now = bench.vendor.clock.now()
+    newest = await bench.another_import(status="RUNNING", created_at=now + timedelta(seconds=2))
+    await bench.another_import(status="RUNNING", created_at=now + timedelta(seconds=1))
+    await bench.another_import(created_at=now + timedelta(seconds=3))
+    await bench.another_import(status="FAILED", created_at=now + timedelta(seconds=4))
+    assert [one.remote.import_id for one in (await bench.lost().found()).values()] == [newest.import_id]
+
+
+async def test_a_pack_that_a_person_passes_over_is_not_lost_and_a_tag_that_no_pack_has_is_named(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent()
+    assert list(await bench.lost(ignored=["another"]).found()) == [bench.tag]
+    lost = bench.lost(ignored=[bench.tag, "x", "another"])
+    assert (await lost.found(), await lost.unmatched()) == ({}, ["another", "x"])
+
+
+@pytest.mark.parametrize(("schemas", "counts"), [(None, True), ({"s"}, True), ({None, "t"}, False)])
+async def test_a_pack_of_another_source_counts_only_if_a_route_of_the_run_has_its_schema(
+    tmp_path: Path, schemas: set[str | None] | None, counts: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(source_uri="elsewhere")
+    await bench.ledger.keep_orphans([replace(bench.vendor.imports[import_id], schema_id="s")])
+    lost = bench.lost(schemas=schemas)
+    assert (await lost.found(), bool(await lost.of_other_sources())) == ({}, counts)
+
+
+async def test_a_pack_of_another_source_that_waits_for_its_upload_does_not_count(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(source_uri="elsewhere", status="AWAITING_UPLOAD")
+    assert await bench.lost().of_other_sources() == {}
+
+
+async def test_a_pack_that_was_given_up_before_it_was_sent_is_taken_up_with_the_import_of_the_lost_ledger(
+    tmp_path: Path,
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent()
+    given_up = await bench.packed("1.csv", "2.csv")
+    await bench.ledger.advance_all(
+        [
+            Move(item=given_up, state=S.FAILED, reason="x", changes={"error_code": "dissolved"}),
+            *[
+                Move(item=one, state=S.QUEUED, reason="x", changes={"tag": None})
+                for one in await bench.ledger.members("b", bench.tag)
+            ],
+        ]
+    )
+    (pack,) = (await bench.adopt()).packs
+    assert (pack.source, pack.state, pack.import_id) == (bench.tag, S.PROCESSING, import_id)
+    assert (pack.error_code, pack.finished_at, pack.attempts) == (None, None, 1)
+    assert set((await bench.states()).values()) == {S.PACKED}
+    batch = await bench.ledger.batch("b")
+    assert batch is not None
+    assert batch.counters == {"creates": 1}
+
+
+async def test_nothing_is_sent_if_the_ledger_has_sent_the_pack_itself_or_a_file_moves_meanwhile(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent()
+    await bench.packed("1.csv", "2.csv")
+    for member in await bench.ledger.members("b", bench.tag):
+        await bench.ledger.advance(member, S.QUEUED, reason="x", tag=None)
+    assert "nobody knows which files were in it" in str((await bench.adopt()).unknown[bench.tag])
+
+    moving = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await moving.sent()
+    start = moving.maker.start
+
+    async def move_and_start() -> None:
+        await moving.move("2.csv", S.SKIPPED)
+        await start()
+
+    moving.maker.start = move_and_start  # type: ignore[method-assign]
+    assert list((await moving.adopt()).unknown) == [moving.tag]
+    assert (await moving.states())["1.csv"] is S.QUEUED
+
+
+async def test_an_import_that_the_vendor_shows_only_in_its_list_is_still_there(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="AWAITING_UPLOAD")
+
+    async def not_found(_: str) -> RemoteImport:
+        raise ImportNotFound("Not found.")
+
+    bench.vendor.retrieve = not_found  # type: ignore[method-assign]
+    assert [pack.import_id for pack in (await bench.adopt()).packs] == [import_id]
+
+
+@pytest.mark.parametrize(("age", "waits"), [(timedelta(days=7), True), (timedelta(days=7, seconds=121), False)])
+async def test_an_upload_may_be_on_its_way_for_as_long_as_the_url_of_an_import_can_be_used(
+    tmp_path: Path, age: timedelta, waits: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="AWAITING_UPLOAD", with_list=False)
+    remote = replace(bench.vendor.imports[import_id], created_at=bench.vendor.clock.now() - age)
+    await bench.ledger.keep_orphans([remote])
+    await bench.adopt()
+    assert bool(bench.said) == waits
+
+
+async def test_a_stop_while_the_run_waits_for_an_upload_ends_the_run_before_anything_is_sent(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="AWAITING_UPLOAD", with_list=False)
+    bench.stop.request(StopReason.INTERRUPTED)
+    with pytest.raises(Stopped, match="before it is known whether packs of a lost ledger have arrived"):
+        await bench.adopt()
 
 
 async def test_again_adopts_nothing(tmp_path: Path) -> None:
