@@ -273,6 +273,17 @@ async def test_a_dismissed_file_of_a_pack_whose_review_is_finished_stays_dismiss
     assert "1.csv" not in said
 
 
+async def test_a_file_that_was_sent_again_and_dismissed_since_is_named() -> None:
+    bench = PackBench()
+    remote = await dissolved(bench)
+    sent = await bench.ledger.advance((await named(bench))["1.csv"], S.CREATING, reason="x", attempts=1, tag="another")
+    await bench.ledger.advance(sent, S.FAILED, reason="dismissed", error_code="dismissed")
+    finish(bench, remote)
+    await bench.dissolved.settle()
+    (said,) = bench.said
+    assert "1 file (1.csv): sent again since, or changed" in said
+
+
 @pytest.mark.parametrize("end", ["rejected", "released", "failed", "unreadable"])
 async def test_files_are_held_as_well_if_the_pack_that_was_made_instead_brought_in_nothing(end: str) -> None:
     bench = PackBench()
