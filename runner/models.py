@@ -491,7 +491,11 @@ COUNTERS = ("creates", "throttled", "list_calls", "retrieve_calls", "bytes_uploa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteImport:
-    """An import as the vendor shows it; the fields after `modified_at` come with a retrieve or a create, not a list."""
+    """An import as the vendor shows it; the fields after `modified_at` come with a retrieve or a create, not a list.
+
+    Each of `import_errors` has the `rowIndex` that it names, if it names one; the first of them also `type` and
+    `message`.
+    """
 
     import_id: str
     status: str

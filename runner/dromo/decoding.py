@@ -162,14 +162,22 @@ def _message(value: Any, mask: Mask) -> str:
 
 
 def _import_errors(value: Any, mask: Mask) -> tuple[dict[str, Any], ...]:
-    """Decode the first 100 errors; what is kept of each are its type and its message, as plain text."""
+    """Decode all errors: the row that each names; of the first 100 also type and message, as plain text."""
     entries = value if isinstance(value, list) else [value]
-    errors = (entry if isinstance(entry, dict) else {"message": entry} for entry in entries[:_ERRORS_LIMIT])
-    return tuple(
-        {key: _message(error[key], mask) for key in ("type", "message") if error.get(key) is not None}
-        for error in errors
-        if error != {"message": None}
-    )
+    given = [entry if isinstance(entry, dict) else {"message": entry} for entry in entries]
+    errors = [error for error in given if error != {"message": None}]
+    told = [_told(error, mask) | _row_named(error) for error in errors[:_ERRORS_LIMIT]]
+    return (*told, *map(_row_named, errors[_ERRORS_LIMIT:]))
+
+
+def _told(error: dict[str, Any], mask: Mask) -> dict[str, Any]:
+    return {key: _message(error[key], mask) for key in ("type", "message") if error.get(key) is not None}
+
+
+def _row_named(error: dict[str, Any]) -> dict[str, Any]:
+    """Return the index of the row that an error names, if it names one, by which a pack knows the file."""
+    row = error.get("rowIndex")
+    return {"rowIndex": row} if isinstance(row, int) and not isinstance(row, bool) and row >= 0 else {}
 
 
 def _text(value: Any, *, limit: int) -> str | None:

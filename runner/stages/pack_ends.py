@@ -89,6 +89,9 @@ After a longer time, the review may have been finished, and the import removed b
 
 _NAMED_MOST = 5
 
+REPACKED_MOST = 3
+"""So many times in a row, the others are sent in a new pack (choice): errors may name only the first file of many."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackEnd:
@@ -299,10 +302,19 @@ class PackEnds:
             self.say_stopped(ended, "the import of its first pack needed a review")
         others = [member for member in members if member.tag not in named]
         new_packs: tuple[Item, ...] = ()
-        if named and len(others) >= FEWEST and not recipe.is_canary:
+        may_repack = named and len(others) >= FEWEST and not recipe.is_canary
+        if may_repack and await self._reviews_before(pack) < REPACKED_MOST:
             new_packs = await self._repack(ended, [others])
         await self._queue(await self._waiting(pack), "its pack needed a review", ended)
         return ended, PackEnd(new_packs, stops_packing=recipe.is_canary)
+
+    async def _reviews_before(self, pack: Item) -> int:
+        """Return how many packs with members of this one have needed a review before."""
+        count, before = 0, PackRecipe.of(pack).instead_of
+        while before and (other := await self._ledger.item(pack.batch_id, before)) is not None:
+            count += other.error_code == DISSOLVED
+            before = PackRecipe.of(other).instead_of
+        return count
 
     async def _halve(self, pack: Item, members: Sequence[Item]) -> tuple[Item, ...]:
         if len(members) < SMALLEST_HALVED:

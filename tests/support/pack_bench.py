@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runner.config.routes import Route, Routes
+from runner.dromo.decoding import import_of
 from runner.events import Event, Notice
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Move
@@ -85,8 +86,12 @@ class PackBench:
 
     async def pack_in_review(self) -> Item:
         """Return the pack with an import that needs a review because of its first row."""
-        pack = await self.sent_pack("NEEDS_REVIEW")
-        self.vendor.change(pack.bound_id, import_errors=({"rowIndex": 0, "message": "no email"},))
+        return await self.in_review(await self.sent_pack("NEEDS_REVIEW"))
+
+    async def in_review(self, pack: Item) -> Item:
+        """Return a pack `processing` whose import needs a review because of its first row."""
+        answer = {"id": pack.bound_id, "import_errors": [{"rowIndex": 0, "message": "no email"}]}
+        self.vendor.change(pack.bound_id, import_errors=import_of(answer).import_errors)
         return await self.ledger.advance(pack, S.NEEDS_REVIEW, reason="x", status="NEEDS_REVIEW")
 
     async def sent_pack(self, status: str) -> Item:
@@ -98,8 +103,11 @@ class PackBench:
         """Return the pack `created`, with an import of this status at the vendor."""
         name = str(PackName(len(self.names), "p" * 13, "source"))
         remote = self.vendor.add(CreateRequest(schema_id="s", original_filename=name), status=status)
-        pack = await self.pack(S.CREATING, attempts=1, original_filename=name)
-        return await self.ledger.advance(pack, S.CREATED, reason="x", import_id=remote.import_id)
+        return await self.created(await self.pack(S.CREATING, attempts=1, original_filename=name), remote.import_id)
+
+    async def created(self, pack: Item, import_id: str) -> Item:
+        """Return a pack `creating` as `created` with this import."""
+        return await self.ledger.advance(pack, S.CREATED, reason="x", import_id=import_id)
 
     async def members(self) -> list[Item]:
         return [item async for item in self.ledger.items("b")]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from runner.dromo.decoding import import_of
 from runner.dromo.row_metadata import rows_of
 from runner.errors import (
     AuthRefused,
@@ -230,7 +231,7 @@ class Vendor:
             modified_at=_instant(found["modified_date"]),
             upload_url=found.get("upload"),
             review_url=found.get("review_url"),
-            import_errors=tuple(found.get("import_errors") or ()),
+            import_errors=import_of(found).import_errors if found.get("import_errors") else (),
             rows=rows_of(self.odd.metadata(found["id"], found.get("result_metadata")), FORMS),
             result_metadata=_object(self.odd.metadata(found["id"], found.get("result_metadata"))),
         )

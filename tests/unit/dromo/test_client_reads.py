@@ -318,7 +318,18 @@ async def test_errors_of_an_import_are_short_texts_whatever_they_are():
     remote = await read(body, READS["retrieve"])
     assert all(isinstance(value, str) for error in remote.import_errors for value in error.values())
     many = {"id": "i-1", "import_errors": [{"message": "x" * 5000}] * 2000}
-    assert sum(len(error["message"]) for error in (await read(many, READS["retrieve"])).import_errors) <= 50_000
+    found = (await read(many, READS["retrieve"])).import_errors
+    assert sum(len(error.get("message", "")) for error in found) <= 50_000
+
+
+async def test_every_error_of_an_import_keeps_the_row_that_it_names_also_where_its_text_is_not_kept():
+    errors = [{"type": "VALIDATION", "rowIndex": row, "value": "cell", "message": "m"} for row in range(2000)]
+    odd = [{"rowIndex": row} for row in (-1, True, "3", 1.5, None)]
+    full = {"id": "i-1", "import_errors": [*errors, *odd]}
+    found = (await read(full, READS["retrieve"])).import_errors
+    assert [error.get("rowIndex") for error in found] == [*range(2000), *[None] * len(odd)]
+    assert found[0] == {"type": "VALIDATION", "message": "m", "rowIndex": 0}
+    assert "cell" not in repr(found)
 
 
 async def test_a_list_of_1000_imports_fits():

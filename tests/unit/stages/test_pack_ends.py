@@ -19,7 +19,7 @@ from runner.errors import (
     RequestInvalid,
     Unavailable,
 )
-from runner.models import Item, ItemState
+from runner.models import CreateRequest, Item, ItemState
 from runner.stages.absence import PAUSE_S
 from runner.stages.pack_ends import IN_TABLE, PackEnd, pack_again
 from tests.support.pack_bench import PackBench
@@ -305,6 +305,21 @@ async def test_files_of_a_pack_that_were_copied_to_a_table_stay_as_they_are_with
     )
     assert opened == 0
     assert bench.said == [f"{named} came with a pack: {IN_TABLE}"]
+
+
+async def test_after_three_reviews_in_a_row_whose_errors_name_one_file_each_all_files_travel_alone() -> None:
+    bench = PackBench()
+    bench.names = tuple(f"{number}.csv" for number in range(9))
+    pack, sizes = await bench.pack_in_review(), [9]
+    while (end := (await bench.ends.end_review(pack))[1]).new_packs:
+        (new,) = end.new_packs
+        sizes.append(len(await bench.ledger.members("b", new.source)))
+        remote = bench.vendor.add(CreateRequest(schema_id="s", original_filename="p"), status="NEEDS_REVIEW")
+        creating = await bench.ledger.advance(new, S.CREATING, reason="x", attempts=1)
+        created = await bench.created(creating, remote.import_id)
+        pack = await bench.in_review(await bench.ledger.advance(created, S.PROCESSING, reason="x"))
+    assert sizes == [9, 8, 7, 6]
+    assert {one.state for one in await bench.members()} == {S.QUEUED}
 
 
 async def test_a_pack_whose_review_was_finished_while_its_import_was_deleted_keeps_its_files() -> None:
