@@ -58,7 +58,7 @@ class LostPack:
 
     name: PackName
     remote: RemoteImport
-    is_of_source: bool = True
+    is_of_source: bool
 
     @property
     def has_data(self) -> bool:
@@ -208,11 +208,11 @@ class PackAdopter:
             return Adoption(unknown={tag: one.refusal() for tag, one in lost.items() if one.has_data})
         adoption = Adoption()
         unlisted: list[LostPack] = []
-        later = [one for one in lost.values() if not await self._settled(one, adoption, unlisted, gives_up=False)]
+        later = [one for one in lost.values() if not await self._settled(one, adoption, unlisted)]
         if later:
             await self._wait_for_uploads(later)
             for one in later:
-                await self._settled(one, adoption, unlisted, gives_up=True)
+                await self._settled(one, adoption, unlisted)
         found = await self._found.of(unlisted) if unlisted else {}
         found |= await self._others.with_files_of_the_run(others.values())
         for tag, ruling in found.items():
@@ -238,8 +238,8 @@ class PackAdopter:
         if await self._stop.sleep(self._options.settle_s):
             raise Stopped("the run stops before it is known whether packs of a lost ledger have arrived")
 
-    async def _settled(self, lost: LostPack, adoption: Adoption, unlisted: list[LostPack], *, gives_up: bool) -> bool:
-        """Adopt a pack that has a list, or find that it cannot be; return False to look again later."""
+    async def _settled(self, lost: LostPack, adoption: Adoption, unlisted: list[LostPack]) -> bool:
+        """Adopt a pack that has a list, or find that it cannot be; return False if its upload may be on the way."""
         if not lost.has_data:
             remote = await self._now(lost)
             if remote is None or remote.status == ImportStatus.FAILED:
@@ -249,7 +249,7 @@ class PackAdopter:
         try:
             listed = await self._lists.read(tag)
             if listed is None and not lost.has_data:
-                return gives_up
+                return False
             if listed is None:
                 unlisted.append(lost)
                 return True
@@ -258,7 +258,7 @@ class PackAdopter:
             adoption.unknown[tag] = lost.refusal(str(unclear))
             return True
         if not lost.has_data and len(members) < len(listed.members):
-            return gives_up or not members
+            return not members
         if members:
             await self._add(adoption, lost, listed, members)
         return True

@@ -39,6 +39,7 @@ async def test_the_markers_of_a_result_name_the_members(tmp_path: Path) -> None:
     (pack,) = (await bench.adopt()).packs
     assert pack.source == bench.tag
     assert await bench.states() == {"1.csv": S.PACKED, "2.csv": S.QUEUED, "3.csv": S.PACKED}
+    assert bench.said == ["2 files came with 1 pack of a lost ledger, and are not sent again; changed or gone since: 1"]
     members = await bench.ledger.members("b", bench.tag)
     first = {tag: 1 + 2 * place for place, tag in enumerate(sorted(bench.tags.values()))}
     assert {one.tag: (one.pack_row, one.pack_rows) for one in members} == {

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 
 from runner import identity
+from runner.config.routes import Routes
 from runner.errors import FileUnavailable, ImportNotFound, ItemRejected, Stopped
 from runner.ledger.protocol import Move
 from runner.models import FILTERED_OUT, CreateRequest, RemoteImport
 from runner.models import ItemState as S
 from runner.packing.body import PackName
 from runner.stages.lost_packs import Adoption
+from runner.stages.pack_recipe import PackRecipe
 from runner.stop import StopReason
-from tests.support.lost_packs import LostPackBench
+from tests.support.lost_packs import RECIPE, ROUTE, LostPackBench
+from tests.support.scripted import EPOCH
 
 pytestmark = pytest.mark.virtual_time
 
@@ -56,11 +59,12 @@ async def test_a_file_that_is_gone_or_no_table_any_more_is_no_member(tmp_path: P
     assert (await bench.states())["2.csv"] is S.QUEUED
 
 
-async def test_a_pack_of_which_no_file_is_as_it_was_is_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", ["SUCCESSFUL", "AWAITING_UPLOAD"])
+async def test_a_pack_of_which_no_file_is_as_it_was_is_passed_over_at_once(tmp_path: Path, status: str) -> None:
     bench = LostPackBench(tmp_path, "1.csv", "2.csv")
-    await bench.sent()
+    await bench.sent(status=status)
     bench.files.contents = {"1.csv": "other content"}
-    assert await bench.adopt() == Adoption()
+    assert (await bench.adopt(), bench.said) == (Adoption(), [])
 
 
 @pytest.mark.parametrize("error", [ItemRejected("unreadable", "permission denied"), FileUnavailable("stale handle")])
@@ -71,6 +75,7 @@ async def test_nothing_is_sent_while_a_file_of_the_pack_cannot_be_read(tmp_path:
     adoption = await bench.adopt()
     assert adoption.packs == []
     assert f"2.csv may be as it was sent with it, and cannot be read now: {error}" in str(adoption.unknown[bench.tag])
+    assert bench.said == []
 
 
 async def test_nothing_is_sent_while_the_run_leaves_out_a_file_that_is_as_it_was_sent(tmp_path: Path) -> None:
@@ -108,6 +113,32 @@ async def test_an_import_that_waits_for_its_upload_is_given_up_once_no_upload_ca
     assert bench.vendor.clock.ticks() - began >= bench.options.settle_s
     assert set((await bench.states()).values()) == {S.QUEUED}
     assert bench.said == ["1 pack of a lost ledger may still be on the way: the run waits 120 s"]
+
+
+@pytest.mark.parametrize("fate", ["failed", "deleted"])
+async def test_an_import_that_has_ended_without_data_since_it_was_listed_is_not_waited_for(
+    tmp_path: Path, fate: str
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="AWAITING_UPLOAD")
+    if fate == "failed":
+        bench.vendor.change(import_id, status="FAILED")
+    else:
+        del bench.vendor.imports[import_id]
+    assert (await bench.adopt(), bench.said) == (Adoption(), [])
+
+
+async def test_an_adopted_pack_is_recorded_as_the_lost_ledger_had_it(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent()
+    made_at = EPOCH - timedelta(hours=1)
+    await bench.ledger.keep_orphans([replace(bench.vendor.imports[import_id], created_at=made_at)])
+    (pack,) = (await bench.adopt()).packs
+    route = RECIPE.route(Routes([ROUTE]))
+    assert route is not None
+    recipe = PackRecipe.of(pack)
+    assert (pack.created_at, pack.intent_at, pack.binding) == (made_at, made_at, route.binding)
+    assert (recipe.is_adopted, [tag for tag, _ in recipe.members]) == (True, sorted(bench.tags.values()))
 
 
 @pytest.mark.parametrize("event", ["an upload arrives", "it fails", "it is deleted"])
@@ -219,6 +250,7 @@ async def test_nothing_is_sent_if_the_ledger_has_sent_the_pack_itself_or_a_file_
 async def test_an_import_that_the_vendor_shows_only_in_its_list_is_still_there(tmp_path: Path) -> None:
     bench = LostPackBench(tmp_path, "1.csv", "2.csv")
     import_id = await bench.sent(status="AWAITING_UPLOAD")
+    await asyncio.sleep(86400.0)
 
     async def not_found(_: str) -> RemoteImport:
         raise ImportNotFound("Not found.")
