@@ -110,7 +110,7 @@ class UnsentPacks:
         remote = lost.remote
         recipe = PackRecipe.of(pack)
         route = recipe.route(self._routes)
-        tags = recipe.members or tuple((one.tag or "", one.pack_rows or 0) for one in members)
+        tags = tuple((one.tag, one.row_count) for one in recipe.layout(members).members)
         made_at = remote.created_at or self._vendor_time.now()
         leave = [_leave(one, f"it changed after pack {pack.source} was sent") for one in changed]
         try:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from runner import identity
+from runner.config.routes import Routes
 from runner.errors import FileUnavailable
 from runner.ledger.protocol import Move
-from runner.models import CreateRequest, Item
+from runner.models import CreateRequest, Item, ItemChanges
 from runner.models import ItemState as S
 from runner.stages.pack_recipe import PackRecipe
-from tests.support.lost_packs import LostPackBench, content_of
+from tests.support.lost_packs import RECIPE, ROUTE, LostPackBench, content_of
+from tests.support.scripted import EPOCH
 
 pytestmark = pytest.mark.virtual_time
 
@@ -100,14 +102,24 @@ async def test_a_pack_that_another_ledger_has_sent_is_bound_and_a_changed_file_l
 ) -> None:
     bench = await lost_pack(tmp_path, "1.csv", "2.csv", "3.csv")
     (import_id,) = bench.vendor.imports
+    made_at = EPOCH - timedelta(hours=1)
+    await bench.ledger.keep_orphans([replace(bench.vendor.imports[import_id], created_at=made_at)])
     pack = await bench.packed("1.csv", "2.csv", "3.csv")
+    route = RECIPE.route(Routes([ROUTE]))
+    assert route is not None
     if state is S.CREATING:
-        await bench.ledger.advance_all([Move(item=pack, state=state, reason="x", changes={"tag": pack.source})])
+        changes: ItemChanges = {"tag": pack.source, "attempts": 1, "binding": route.binding, "intent_at": made_at}
+        await bench.ledger.advance_all([Move(item=pack, state=state, reason="x", changes=changes)])
     bench.files.contents |= {"2.csv": "other content", "3.csv": FileUnavailable("stale handle")}
     assert await bench.settle_unsent() == ["2.csv"]
     bound = await now(bench, pack)
-    assert (bound.state, bound.import_id, bound.attempts or 1) == (S.CREATED, import_id, 1)
-    assert [tag for tag, _ in PackRecipe.of(bound).members] == sorted(bench.tags.values())
+    assert (bound.state, bound.import_id, bound.attempts, bound.binding) == (S.CREATED, import_id, 1, route.binding)
+    assert (bound.intent_at, bound.created_at) == (made_at, made_at)
+    assert PackRecipe.of(bound).is_adopted
+    assert PackRecipe.of(bound).members == tuple((tag, 2) for tag in sorted(bench.tags.values()))
+    batch = await bench.ledger.batch("b")
+    assert batch is not None
+    assert batch.counters == {"creates": 1}
     assert await bench.states() == {"1.csv": S.PACKED, "2.csv": S.QUEUED, "3.csv": S.PACKED}
     left = await bench.ledger.item("b", "2.csv")
     assert left is not None
@@ -115,6 +127,31 @@ async def test_a_pack_that_another_ledger_has_sent_is_bound_and_a_changed_file_l
     assert bench.said == [
         "2 files came with a pack that another ledger has sent, and are not sent again; changed since: 1"
     ]
+
+
+async def test_nothing_changes_if_a_file_of_a_pack_that_another_ledger_has_sent_moves_meanwhile(tmp_path: Path) -> None:
+    bench = await lost_pack(tmp_path, "1.csv", "2.csv")
+    pack = await bench.packed("1.csv", "2.csv")
+    bench.files.contents["2.csv"] = "other content"
+    read = bench.ledger.members
+
+    async def members(batch_id: str, source: str) -> list[Item]:
+        found = await read(batch_id, source)
+        await bench.move("2.csv", S.QUEUED)
+        return found
+
+    bench.ledger.members = members  # type: ignore[method-assign]
+    assert await bench.settle_unsent() == []
+    assert (await now(bench, pack)).import_id is None
+    assert bench.said == []
+
+
+async def test_a_pack_without_a_route_is_kept_unless_its_tags_are_those_of_files_that_were_sent(tmp_path: Path) -> None:
+    bench = await lost_pack(tmp_path, "1.csv", "2.csv")
+    await add(bench, "4.csv", "5.csv")
+    pack = await bench.packed("4.csv", "5.csv")
+    await bench.ledger.advance(pack, S.QUEUED, reason="x", version=replace(RECIPE, binding="another").text)
+    assert await bench.settle_unsent() == []
 
 
 async def test_again_sends_what_was_sent(tmp_path: Path) -> None:
