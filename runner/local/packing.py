@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from runner.errors import (
     AuthRefused,
     BulkheadError,
+    FileUnavailable,
     ForeignImports,
     LedgerUnavailable,
     SinkFailed,
@@ -27,6 +28,7 @@ from runner.local.feeder import unfinished
 from runner.models import ItemState
 from runner.stages.pack_comparison import PACK_DIFFERS, PACK_NOT_COMPARED
 from runner.stages.pack_recipe import PackRecipe
+from runner.stages.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,12 +50,19 @@ _PAGE = 200
 _UNCOMPARED_MOST = 3
 """After so many canaries of a route that could not be compared with their predictions, its other files travel alone."""
 
+_AGAIN_S = 30.0
+"""Until what goes before packs is tried again after trouble; each time longer (choice)."""
+
 _PLANNING = "packs that are still to be made"
 """Stands in flight for files that wait for their pack."""
 
 
 class Packing:
-    """The packs of one run. `route` hands an item to the stage for its state."""
+    """The packs of one run.
+
+    `route` hands an item to the stage for its state; `outlasted` waits for the end of an outage of the vendor, and
+    tells whether there was one.
+    """
 
     def __init__(
         self,
@@ -64,6 +73,7 @@ class Packing:
         inflight: InFlight,
         feeder: Feeder,
         route: Callable[[Item], Awaitable[None]],
+        outlasted: Callable[[], Awaitable[bool]],
         on_fatal: Callable[[BulkheadError], None],
         stop: StopSignal,
         emit: EventHook,
@@ -75,6 +85,7 @@ class Packing:
         self._inflight = inflight
         self._feeder = feeder
         self._route = route
+        self._outlasted = outlasted
         self._on_fatal = on_fatal
         self._stop = stop
         self._emit = emit
@@ -112,8 +123,10 @@ class Packing:
         await _name_unmatched(self._packs, self._emit)
         if await self._must_see_all():
             await discovered.wait()
-        begin = partial(self._begin, skip=skip)
-        await _until_known(begin, on_fatal=self._on_fatal, stop=self._stop, emit=self._emit)
+        await _until_known(
+            partial(self._begin, skip=skip), outlasted=self._outlasted, stuck_after_s=self._packs.stuck_after_s,
+            on_fatal=self._on_fatal, stop=self._stop, emit=self._emit,
+        )  # fmt: skip
 
     async def continue_at_work(self, *, waits: bool) -> None:
         """Hand the packs whose imports are at work to their stages; nothing is sent. Raises LedgerError.
@@ -423,6 +436,7 @@ async def refuse_lost_packs(
     packs: Packs,
     discovered: asyncio.Event,
     *,
+    outlasted: Callable[[], Awaitable[bool]],
     on_fatal: Callable[[BulkheadError], None],
     stop: StopSignal,
     emit: EventHook,
@@ -441,7 +455,9 @@ async def refuse_lost_packs(
             if one.name.tag in with_files:
                 raise one.refusal_of_table()
 
-    await _until_known(look, on_fatal=on_fatal, stop=stop, emit=emit)
+    await _until_known(
+        look, outlasted=outlasted, stuck_after_s=packs.stuck_after_s, on_fatal=on_fatal, stop=stop, emit=emit
+    )
 
 
 async def _name_unmatched(packs: Packs, emit: EventHook) -> None:
@@ -453,11 +469,18 @@ async def _name_unmatched(packs: Packs, emit: EventHook) -> None:
 async def _until_known(
     look: Callable[[], Awaitable[None]],
     *,
+    outlasted: Callable[[], Awaitable[bool]],
+    stuck_after_s: float,
     on_fatal: Callable[[BulkheadError], None],
     stop: StopSignal,
     emit: EventHook,
 ) -> None:
-    """Do what is necessary before packs or their files are sent, until the vendor answers, or a stop comes."""
+    """Do what is necessary before packs or their files are sent, until the vendor answers, or a stop comes.
+
+    `outlasted` waits for the end of an outage, and tells whether there was one. Other trouble, such as with the place
+    of the lists, is fatal after `stuck_after_s` seconds.
+    """
+    patience, said = Patience(stuck_after_s), set[str]()
     while not stop.requested:
         try:
             await look()
@@ -466,8 +489,17 @@ async def _until_known(
         except Stopped:
             return
         except TransientError as error:
-            emit(Notice(code="vendor_unreachable", message=f"packs cannot be planned yet: {error}"))
-            await stop.sleep(30)
+            is_of_files = isinstance(error, FileUnavailable)
+            message = f"packs cannot be planned yet: {error}"
+            if message not in said:
+                said.add(message)
+                emit(Notice(code="packing" if is_of_files else "vendor_unreachable", message=message))
+            if not is_of_files and await outlasted():
+                patience.forget(_PLANNING)
+            elif (pause_s := patience.pause_s(_PLANNING, shortest_s=_AGAIN_S)) is not None:
+                await stop.sleep(pause_s)
+            else:
+                on_fatal(error)
         else:
             return
 

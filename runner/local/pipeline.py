@@ -191,7 +191,7 @@ class _Run:
         self._packing = None if context.shared else Packing(
             self._batch, self._packs, transitions=transitions, inflight=self._inflight,
             feeder=self._feeder, route=self._route, on_fatal=self._stop_conditions.stop_for, stop=context.stop,
-            emit=context.emit,
+            emit=context.emit, outlasted=self._outage.outlasted,
         )  # fmt: skip
         self._lost_creates = LostCreateQueue(
             stages.lost_creates, stages.held_schemas, stop=context.stop, emit=context.emit,
@@ -306,7 +306,7 @@ class _Run:
         elif self._context.options.filename_tag and not self._context.options.again:
             await refuse_lost_packs(
                 self._packs, self._discovered, on_fatal=self._stop_conditions.stop_for, stop=self._stop,
-                emit=self._context.emit,
+                emit=self._context.emit, outlasted=self._outage.outlasted,
             )  # fmt: skip
         await self._feeder.run()
 

@@ -10,7 +10,7 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from runner.stages.pack_lists import FOLDER, once
+from runner.stages.pack_lists import FOLDER, once, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -31,7 +31,7 @@ _ABOUT = (
 
 
 class KnownPacks:
-    """The packs of other sources that runs of one source have looked at. All methods raise what the sink raises."""
+    """The packs of other sources that runs of one source have looked at. All methods raise as `PackLists`."""
 
     def __init__(self, sink: Sink, *, source: str, endpoint: str) -> None:
         """`source` is as in `PackName`."""
@@ -44,7 +44,7 @@ class KnownPacks:
         """Return {tag of a pack: the starts of its members' tags, one after the other}."""
         if self._documents is None:
             documents: list[dict[str, str]] = []
-            while (content := await self._sink.read(self._name(len(documents)))) is not None:
+            while (content := await read_document(self._sink, self._name(len(documents)))) is not None:
                 documents.append(self._parsed(content))
             self._documents = documents
         return {tag: starts for document in self._documents for tag, starts in document.items()}

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from runner.errors import ConfigError, SinkFailed
 from runner.packing.body import LAYOUT_VERSION, pack_tag
 from runner.packing.layout import PackLayout
 from runner.stages.pack_recipe import PackRecipe
@@ -104,7 +105,7 @@ class PackList:
 
 
 class PackLists:
-    """The lists in the folder of the results. All methods raise what the sink raises."""
+    """The lists in the folder of the results. All methods raise SinkFailed, StorageFull, and Unavailable."""
 
     def __init__(self, sink: Sink, *, endpoint: str) -> None:
         self._sink = sink
@@ -117,7 +118,7 @@ class PackLists:
 
     async def read(self, tag: str) -> PackList | None:
         """Return the list of a pack; None if there is none that can be used."""
-        content = await self._sink.read(_name(tag))
+        content = await read_document(self._sink, _name(tag))
         found = None if content is None else PackList.parse(content)
         return found if found is not None and (found.tag, found.endpoint) == (tag, self._endpoint) else None
 
@@ -128,7 +129,7 @@ class PackLists:
 
     async def found(self, tag: str) -> list[str] | None:
         """Return the tags that `keep_found` wrote; None if it did not."""
-        content = await self._sink.read(_name_of_found(tag))
+        content = await read_document(self._sink, _name_of_found(tag))
         try:
             parts = json.loads(content or b"{}")
             is_usable = (parts["format"], parts["endpoint"]) == (_FORMAT, self._endpoint)
@@ -143,6 +144,14 @@ def _name_of_found(tag: str) -> str:
 
 def _name(tag: str) -> str:
     return f"{FOLDER}/{tag}.json"
+
+
+async def read_document(sink: Sink, name: str) -> bytes | None:
+    """Return a document of the run that is in progress. Raises SinkFailed, Unavailable."""
+    try:
+        return await sink.read(name)
+    except ConfigError as error:
+        raise SinkFailed(str(error), hint=error.hint) from error
 
 
 async def once(content: bytes) -> AsyncIterator[bytes]:

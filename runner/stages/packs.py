@@ -54,6 +54,11 @@ class Packs:
         return batch_of_packs(self._batch.batch_id)
 
     @property
+    def stuck_after_s(self) -> float:
+        """Return for how long a run waits for something that is in trouble."""
+        return self._context.options.stuck_after_s
+
+    @property
     def can_plan(self) -> bool:
         """Return whether new packs are made."""
         return self._setup.predict is not None and self._context.options.filename_tag

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from runner.config.routes import Routes
+from runner.errors import BulkheadError, FileUnavailable, Unavailable
 from runner.events import Notice
 from runner.local.feeder import Feeder, InFlight
 from runner.local.packing import Packing
@@ -22,6 +23,7 @@ from runner.stages.pack_recipe import PackRecipe
 from runner.stages.packing_setup import PackingSetup
 from runner.stages.packs import Packs
 from runner.stages.transitions import Transitions
+from runner.stop import StopReason
 from tests.support.bench import Bench
 from tests.support.pack_bench import BATCH, ROUTE
 
@@ -53,6 +55,19 @@ class ScriptedPlan:
         )
 
 
+class TroubledPlan:
+    """A planner that meets an error each time."""
+
+    def __init__(self, error: BulkheadError) -> None:
+        self.error = error
+        self.times: list[float] = []
+
+    async def plan(self, _pages: AsyncIterator[list[Item]], *, proven: set[str]) -> PackPlan:
+        assert not proven
+        self.times.append(asyncio.get_running_loop().time())
+        raise self.error
+
+
 class ScriptedPacks(Packs):
     """Packs planned as a canary of `aa` and `ab`, and `others`, which end as soon as they are made.
 
@@ -61,6 +76,8 @@ class ScriptedPacks(Packs):
 
     def __init__(self, *ends: tuple[S, str | None], others: tuple[str, ...] = ("ba bb bc bd be bf",)) -> None:
         self.canaries: list[str] = []
+        self.outages = 0
+        self.fatal: list[BulkheadError] = []
         self.larger: list[str] = []
         self.bench = Bench({}, routes=Routes([ROUTE]))
         self._script = list(ends)
@@ -76,7 +93,7 @@ class ScriptedPacks(Packs):
                 batch_id="b", ledger=context.ledger, inflight=inflight, queue=asyncio.Queue(),
                 discovered=asyncio.Event(), skip=lambda _: False, list_first=False,
             ),
-            on_fatal=lambda error: pytest.fail(str(error)), stop=context.stop, emit=context.emit,
+            outlasted=self._outlasted, on_fatal=self._end_run, stop=context.stop, emit=context.emit,
         )  # fmt: skip
 
     @property
@@ -85,12 +102,25 @@ class ScriptedPacks(Packs):
         said = [event.message for event in self.bench.events if isinstance(event, Notice) and event.code == "packing"]
         return said[1:]
 
-    async def run(self) -> None:
-        """Plan the packs, and make them until nothing is left to make."""
+    async def _outlasted(self) -> bool:
+        self.outages -= 1
+        return self.outages >= 0
+
+    def _end_run(self, error: BulkheadError) -> None:
+        self.fatal.append(error)
+        self.bench.stop.request(StopReason.TROUBLE, str(error))
+
+    async def start(self) -> None:
+        """Do what goes before the first pack."""
         await self.ledger.start_batch(BATCH)
         discovered = asyncio.Event()
         discovered.set()
         await self.packing.start(discovered, skip=lambda _: False)
+
+    async def run(self) -> None:
+        """Plan the packs, and make them until nothing is left to make."""
+        await self.start()
+        assert self.fatal == []
         async with asyncio.timeout(60.0):
             await self.packing.run()
 
@@ -165,3 +195,34 @@ async def test_a_canary_that_is_left_to_a_later_run_stops_packing_with_a_notice(
     await packs.run()
     assert (packs.canaries, packs.larger) == (["aa ab"], [])
     assert packs.said == ["packing of route people stops: its first pack is left to a later run: no create succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FileUnavailable("cannot write lists: stale file handle"), "packing"),
+        (Unavailable("HTTP 500 for one result"), "vendor_unreachable"),
+    ],
+)
+async def test_lasting_trouble_before_the_first_pack_ends_the_run_as_other_trouble_does(
+    error: BulkheadError, code: str
+) -> None:
+    packs, planner = ScriptedPacks(), TroubledPlan(error)
+    vars(packs)["planner"] = planner
+    async with asyncio.timeout(3_600):
+        await packs.start()
+    assert packs.fatal == [error]
+    assert packs.stuck_after_s <= planner.times[-1] - planner.times[0] < 2 * packs.stuck_after_s
+    assert [(one.code, one.message) for one in packs.bench.events if isinstance(one, Notice)] == [
+        (code, f"packs cannot be planned yet: {error}")
+    ]
+
+
+async def test_an_outage_of_the_vendor_is_no_trouble_of_the_packs() -> None:
+    packs, planner = ScriptedPacks(), TroubledPlan(Unavailable("no answer"))
+    packs.outages = 3
+    vars(packs)["planner"] = planner
+    async with asyncio.timeout(3_600):
+        await packs.start()
+    assert planner.times[3] == planner.times[0]
+    assert planner.times[-1] - planner.times[3] >= packs.stuck_after_s

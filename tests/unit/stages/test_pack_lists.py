@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from runner.errors import ConfigError, SinkFailed
 from runner.models import Item, ItemKind
 from runner.packing.body import pack_tag
 from runner.packing.marker import MarkerColumn
 from runner.sinks.local import LocalSink
+from runner.stages.known_packs import KnownPacks
 from runner.stages.pack_lists import PackList, PackLists
 from runner.stages.pack_recipe import PackRecipe
 
@@ -93,3 +95,22 @@ async def test_a_list_in_a_folder_that_is_a_link_is_neither_written_nor_read(tmp
         await lists(out).read(TAG)
     with pytest.raises(Exception, match="cannot write"):
         await lists(out).keep(PACK, MEMBERS, fingerprint="sha256:1")
+
+
+class ForbiddenSink(LocalSink):
+    """A place whose documents may no longer be read, as a bucket says it."""
+
+    async def read(self, name: str) -> bytes | None:
+        raise ConfigError(f"access to {name} is denied", hint="allow it")
+
+
+async def test_a_list_that_may_no_longer_be_read_is_trouble_with_the_place_of_results(tmp_path: Path) -> None:
+    sink = ForbiddenSink(tmp_path, threaded=False)
+    for read in (
+        PackLists(sink, endpoint="e").read(TAG),
+        PackLists(sink, endpoint="e").found(TAG),
+        KnownPacks(sink, source="s", endpoint="e").starts(),
+    ):
+        with pytest.raises(SinkFailed, match="is denied") as raised:
+            await read
+        assert raised.value.hint == "allow it"
