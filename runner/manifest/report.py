@@ -88,6 +88,9 @@ class Report:
         }
         self._by_look: Counter[tuple[str, str]] = Counter()
         self._creates = CreatesOverTime(quota)
+        self._packs: set[str] = set()
+        """The imports of packs that are counted, which are few, because each has many items."""
+
         self._groups = {name: ProblemGroups() for name in ("failed", "uncertain", "troubled", "rejected", "dismissed")}
         self._reviews: list[_Review] = []
         self._review_count = 0
@@ -102,14 +105,21 @@ class Report:
         """Add an item; items come in the order of their sources."""
         self._by_look[look_of(item)] += 1
         self._files.take(item)
-        if item.created_at is not None:
-            self._creates.add(item.created_at)
+        self._count_create(item)
         if (name := _group_of(item)) is not None:
             self._groups[name].take(_Troubled(item))
         if item.state is ItemState.NEEDS_REVIEW:
             self._take_review(item)
         if item.state in self._lists and not item.is_dismissed:
             await self._lists[item.state].add(item)
+
+    def _count_create(self, item: Item) -> None:
+        """Count the create of an item, or of its pack with the first item of that pack."""
+        if item.created_at is None or item.pack_import_id in self._packs:
+            return
+        if item.pack_import_id is not None:
+            self._packs.add(item.pack_import_id)
+        self._creates.add(item.created_at)
 
     async def end(self) -> None:
         """Complete the lists, after the last item."""

@@ -76,6 +76,17 @@ async def test_the_page_shows_counts_rows_creates_reasons_reviews_and_files() ->
     assert "rows left out 1 file, 2 rows" in text
 
 
+async def test_the_page_counts_one_create_for_all_files_of_a_pack() -> None:
+    packs = [("one", 40), ("two", 2)]
+    members = [
+        item(f"{name}{number:02}.csv", row_count=1, rows_in=1, created_at=START, pack_import_id=f"import of {name}")
+        for name, count in packs
+        for number in range(count)
+    ]
+    page = await page_of(*members, item("alone.csv", row_count=1, rows_in=1, created_at=START))
+    assert "3 imports, at most 3 created in 1 min." in page.text
+
+
 async def test_a_page_needs_no_script_and_loads_nothing() -> None:
     page = await page_of(failed("a.csv"), review("b.csv"), lossy("c.csv"))
     policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
