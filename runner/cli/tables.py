@@ -115,6 +115,8 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
     line(console, f"  would be {_PARTICIPLES[explanation.verdict]}: {shown(explanation.reason)}")
     if explanation.alone:
         line(console, f"  alone, not in a pack: {shown(explanation.alone)}")
+    elif explanation.can_be_packed:
+        line(console, "  in a pack, if other files fit")
     if explanation.schema_id:
         line(console, f"  with the saved schema {shown(explanation.schema_id)}")
     line(console, "\nRoutes, in the order they are tried")

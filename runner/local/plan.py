@@ -11,6 +11,7 @@ from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
 from runner.local.open_reviews import reviews_of_source
 from runner.models import Item, ItemState
+from runner.packing.refusals import Refusal
 from runner.reviews import OpenReview
 from runner.sources import links_passed_over
 from runner.sources.recoded_body import in_utf8
@@ -73,7 +74,8 @@ class PackingPlan:
 class Explanation:
     """The route of one file, and what a run would do with it; `tried`: (route, pattern, matched), in order.
 
-    `alone` is a sentence: why `--pack` leaves the file alone; None if it does not, or is not given.
+    `alone` is a sentence: why `--pack` leaves the file alone; `can_be_packed` says whether it does not, if other files
+    fit. Both are None without `--pack`, and if the file is not sent, or was sent before.
     """
 
     source: str
@@ -83,6 +85,7 @@ class Explanation:
     verdict: Literal["send", "skip", "reject"]
     reason: str
     alone: str | None = None
+    can_be_packed: bool | None = None
 
 
 @dataclass(slots=True)
@@ -198,9 +201,17 @@ async def explain(
     async for entries in source.entries():
         for item in await discovery.items(entries):
             found = await _explain_item(item, source, routes, earlier, endpoint=endpoint)
-            refusal = await packer.refusal_of(item) if packer is not None and found.verdict == "send" else None
-            return replace(found, alone=refusal.sentence) if refusal is not None else found
+            return await _with_packing(found, item, packer) if packer is not None else found
     return None
+
+
+async def _with_packing(found: Explanation, item: Item, packer: PackPlanner) -> Explanation:
+    travels = await packer.of_file(item) if found.verdict == "send" else None
+    if travels is None:
+        return found
+    if isinstance(travels, Refusal):
+        return replace(found, alone=travels.sentence, can_be_packed=False)
+    return replace(found, can_be_packed=True)
 
 
 async def _explain_item(

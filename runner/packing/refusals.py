@@ -9,7 +9,7 @@ from typing import Self
 from runner.formatting import shown
 
 SCHEMA_REFUSALS: Mapping[str, str] = {
-    "route_off": "The route says that its files are not packed.",
+    "route_off": "Packing is off for the files of this route.",
     "schema_unread": "The saved schema could not be read, so nothing is known about it.",
     "schema_without_fields": "The schema has no field that takes a column.",
     "hooks": "The schema has hooks, which would see the rows of all files in a pack.",

@@ -121,7 +121,7 @@ class PackPlanner:
         """
         plan, candidates = PackPlan(), list[Candidate]()
         async for page in pages:
-            for found in await handle_all(self._candidate, [*filter(_is_new_file, page)], at_once=_READ_AT_ONCE):
+            for found in await handle_all(self._candidate, [*filter(_is_new, page)], at_once=_READ_AT_ONCE):
                 if isinstance(found, Refusal):
                     plan.refuse(found)
                 elif found is not None:
@@ -137,13 +137,13 @@ class PackPlanner:
                 plan.packs.append(planned)
         return plan
 
-    async def refusal_of(self, item: Item) -> Refusal | None:
-        """Return why a file travels alone, by its route and its content; None if it can be in a pack.
+    async def of_file(self, item: Item) -> PlannedFile | Refusal | None:
+        """Return a file that can be in a pack, or why it travels alone, by its route and its content.
 
-        Raises as `plan`.
+        Returns None if neither is known, because the file cannot be read, or was tried before. Raises as `plan`.
         """
         found = await self._candidate(item)
-        return found if isinstance(found, Refusal) else None
+        return found[1] if isinstance(found, tuple) else found
 
     async def _candidate(self, item: Item) -> tuple[Candidate, PlannedFile] | Refusal | None:
         """Return what the planner needs of a file; a refusal; or None if the file is sent, skipped, or rejected alone.
@@ -154,8 +154,8 @@ class PackPlanner:
         rules = await self._rules_of(route) if route is not None else None
         if route is None or rules is None or isinstance(rules, Refusal):
             return rules if isinstance(rules, Refusal) else None
-        if (item.size_bytes or 0) > MEMBER_BYTES_MAX:
-            return Refusal("too_large")
+        if item.kind is ItemKind.JSON or (item.size_bytes or 0) > MEMBER_BYTES_MAX:
+            return Refusal("json" if item.kind is ItemKind.JSON else "too_large")
         try:
             if self._gate is not None:
                 await self._gate.admit(item, route)
@@ -207,9 +207,9 @@ class PackPlanner:
         return self._predict[binding]
 
 
-def _is_new_file(item: Item) -> bool:
-    """Return whether an item is a file that nothing was tried with; others travel alone."""
-    return item.kind is ItemKind.FILE and item.revision == 0
+def _is_new(item: Item) -> bool:
+    """Return whether nothing was tried with an item; others travel alone."""
+    return item.revision == 0
 
 
 def _judged(raw: bytes, rules: PackRules, predict: PredictImport | None, source: str) -> Member | Refusal:

@@ -61,8 +61,17 @@ def test_routes_say_which_files_travel_together(work: Callable[..., Workspace], 
         '[[routes]]\nmatch = "**"\nschema_id = "customers"\npack = 6\n'
     )
     routes = ("inbox", "--config", str(config))
+    mine.add("a/rows.json", b'[{"full_name": "J"}]')
     plan = mine.command("plan", *routes).expect(0)
-    assert "12 alone: The route says that its files are not packed." in plan.text
+    assert "12 alone: Packing is off for the files of this route." in plan.text
+    assert "1 alone: The file is JSON; only delimited text is packed." in plan.text
+    assert explained(mine, "a/000.csv", *routes[1:]) == (True, None)
+    assert explained(mine, "a/rows.json", *routes[1:]) == (
+        False,
+        "The file is JSON; only delimited text is packed.",
+    )
+    assert "in a pack, if other files fit" in mine.command("explain", "inbox/a/000.csv", *routes[1:]).expect(0).text
+    (mine.home / "inbox/a/rows.json").unlink()
     mine.command("run", *routes, *PACE, "--out", "out").expect(0)
     packed = Counter(line["pack_id"] for line in mine.manifest().values() if line.get("pack_id"))
     assert max(packed.values()) <= 6
@@ -137,6 +146,12 @@ def test_without_the_ledger_a_run_of_some_files_sends_nothing(
     assert delivered(sandbox) == Counter(
         {f"Rowena Canary {number}-{line}": 1 for number in range(12) for line in range(3)}
     )
+
+
+def explained(mine: Workspace, name: str, *routes: str) -> tuple[bool | None, str | None]:
+    """Return what `explain` says of a file: whether it can be packed, and why it travels alone."""
+    found = mine.command("explain", f"inbox/{name}", *routes, "--json").expect(0).document
+    return found["can_be_packed"], found["alone"]
 
 
 def lose_ledger(mine: Workspace) -> None:

@@ -134,7 +134,9 @@ async def test_json_and_files_that_changed_after_they_were_listed_are_in_no_pack
     contents = {name: table(f"{name},1") for name in ("a.csv", "b.csv", "c.csv", "d.csv")}
     listed = Item(batch_id="b", source="b.csv", version="0", file_key="k", size_bytes=20)
     items = [item("a.csv"), listed, item("c.csv", kind=ItemKind.JSON), item("d.csv")]
-    assert sorted((await planned(items, contents)).sources) == ["a.csv", "d.csv"]
+    plan = await planned(items, contents)
+    assert sorted(plan.sources) == ["a.csv", "d.csv"]
+    assert plan.alone == {"json": 1}
 
 
 @pytest.mark.parametrize(
