@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.errors import ImportNotFound, ResultTooLarge, Stopped
-from runner.models import ImportStatus, Item, ItemKind
+from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemKind, ItemState
 from runner.packing.body import pack_tag
 from runner.packing.found_rows import FoundRows, layout_of_rows
 from runner.packing.rules import PackRules
@@ -38,6 +38,12 @@ _NOT_ACCOUNTED = "its result does not account for all rows that were sent"
 
 
 NOT_FOUND = "nobody knows which files were in it, and the vendor does not find it now"
+
+
+class AtWork(str):
+    """Why the members of a pack cannot be told yet: the vendor is still importing it, so that may pass soon."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class FoundLists:
         return found
 
     async def tags_in(self, lost: LostPack) -> list[str] | str:
-        """Return the tags of the members that the result of a pack names, or why they cannot be told.
+        """Return the tags of the members that the result of a pack names, or why they cannot be told; see AtWork.
 
         A pack that failed brought in nothing, so it has none.
         Raises TransientError, AuthRefused, and Stopped.
@@ -133,9 +139,11 @@ class FoundLists:
 
     async def _rows(self, lost: LostPack, remote: RemoteImport) -> tuple[FoundRows, RemoteImport] | str:
         if remote.status != ImportStatus.SUCCESSFUL:
-            return (
+            why = (
                 f"only its result tells which files were in it; it is {remote.status} now: run again once it has ended"
             )
+            is_at_work = STATE_OF_STATUS.get(remote.status, ItemState.PROCESSING) is ItemState.PROCESSING
+            return AtWork(why) if is_at_work else why
         pack = Item(batch_id="", source=lost.name.tag, kind=ItemKind.PACK, import_id=remote.import_id)
         try:
             rows = await self._fetch.fetch(pack, _read, files=lost.name.file_count)

@@ -6,6 +6,7 @@ in all of them, so the tags of a pack's members tell whether it has files of thi
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Container
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from runner import identity
 from runner.concurrency import handle_all
+from runner.errors import Stopped
 from runner.events import Notice
 from runner.formatting import counted
 from runner.models import ItemState
 from runner.sources.spec import file_uri, quoted
-from runner.stages.found_lists import NOT_FOUND, FoundList
+from runner.stages.found_lists import NOT_FOUND, AtWork, FoundList
 from runner.stages.known_packs import each_of, start_of
 
 if TYPE_CHECKING:
@@ -32,9 +34,14 @@ if TYPE_CHECKING:
     from runner.stages.lost_members import LostMember, LostMembers
     from runner.stages.lost_packs import LostPack
     from runner.stages.pack_lists import PackList, PackLists
+    from runner.stop import StopSignal
 
 _QUEUED = ItemState.QUEUED
 _NAMED_MOST = 3
+WAIT_S = 300.0
+"""How long a run waits, once, for packs of unknown files that are at work: most imports take less (choice)."""
+
+_PAUSE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class OtherSources:
         known: KnownPacks,
         found: FoundLists,
         members: LostMembers,
+        stop: StopSignal,
         emit: EventHook,
     ) -> None:
         self._ledger = ledger
@@ -80,7 +88,9 @@ class OtherSources:
         self._known = known
         self._found = found
         self._members = members
+        self._stop = stop
         self._emit = emit
+        self._waits_until: float | None = None
         self._packs: list[LostPack] = []
         self._unread: set[str] = set()
 
@@ -106,7 +116,8 @@ class OtherSources:
         """Return, by its tag, each pack that has queued files: its list if all of its files are, else a sentence.
 
         A pack whose files cannot be told counts, too, if its source is a directory that one of the files is below. If
-        it is not, only a list of files could have one of them, and the pack is named in a notice. Files that cannot be
+        it is not, only a list of files could have one of them: the run waits for its end for a while, and then names
+        the pack in a notice. Files that cannot be
         read now are looked up again before they are sent (`refuse`).
         Raises TransientError, AuthRefused, LedgerError, Stopped, and what the sink raises.
         """
@@ -143,13 +154,35 @@ class OtherSources:
     async def _look_at_new(self, packs: Collection[LostPack]) -> tuple[dict[str, _Look], dict[str, str]]:
         """Look at the packs that no run of this source has seen, and remember those whose members can be told.
 
-        Returns also the starts of the members' tags of the others, as `KnownPacks.starts`.
+        Returns also the starts of the members' tags of the others, as `KnownPacks.starts`. Raises Stopped.
         """
         starts = await self._known.starts()
         known = {one.name.tag: starts[one.name.tag] for one in packs if one.name.tag in starts}
         looks = await self._look([one for one in packs if one.name.tag not in known])
+        looks |= await self._look_at_ended(packs, looks)
         await self._known.add({tag: look.tags for tag, look in looks.items() if not look.why})
         return looks, known
+
+    async def _look_at_ended(self, packs: Collection[LostPack], looks: Mapping[str, _Look]) -> dict[str, _Look]:
+        """Wait for packs that are at work, and may be of a list with files of the run; look at those that have ended.
+
+        A pack of a directory that a file is below is not waited for: the run ends because of it. Raises Stopped.
+        """
+        clock = asyncio.get_running_loop().time
+        at_work = [one for one in packs if isinstance(looks.get(one.name.tag, _Look()).why, AtWork)]
+        near = await self._sources() if at_work else set()
+        waits = [one for one in at_work if not self._may_be_near(one, looks[one.name.tag].why, near)]
+        found: dict[str, _Look] = {}
+        if waits and self._waits_until is None:
+            self._waits_until = clock() + WAIT_S
+            message = f"{counted(len(waits), 'pack')} of other sources may have files of this run: the run waits for"
+            self._emit(Notice(code="packing", message=f"{message} the end of their imports, {WAIT_S:.0f} s at most"))
+        while waits and clock() < (self._waits_until or 0.0):
+            if await self._stop.sleep(_PAUSE_S):
+                raise Stopped("the run stops before it is known which files packs of other sources have")
+            found |= await self._look(waits)
+            waits = [one for one in waits if isinstance(found[one.name.tag].why, AtWork)]
+        return found
 
     async def _look_again(
         self, packs: Collection[LostPack], known: Mapping[str, str], tags: Collection[str]

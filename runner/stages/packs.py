@@ -168,6 +168,7 @@ class Packs:
             ),
             found=self._found,
             members=self._lost_members,
+            stop=self._context.stop,
             emit=self._context.emit,
         )
 

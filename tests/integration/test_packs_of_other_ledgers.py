@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from runner import RunSpec, source_spec
-from runner.events import ItemMoved, Notice
+from runner.events import ItemMoved, Notice, PacksChanged
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import Item, ItemState
 from runner.protocols import Prepared
+from runner.stages import other_sources
 from runner.stages.lost_members import LostMembers, MemberUnclear
 from tests.integration.test_packing_rules import HEADER, Night, inbox_of, night
 
@@ -204,3 +205,21 @@ async def test_a_tag_to_be_ignored_that_no_pack_has_is_named(night: Night) -> No
     said = [event.message for event in night.events if isinstance(event, Notice) and "--ignore-pack" in event.message]
     assert said == ["--ignore-pack abcdefghijklm: there is no pack with this tag to be ignored"]
     assert outcome.exit_code == ExitCode.OK
+
+
+async def test_without_ledger_and_results_the_directory_waits_for_a_pack_of_a_list_that_is_at_work(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_sources, "_PAUSE_S", 0.2)
+    inbox_of(night, 5)
+    await night.slow(3.0)
+    night.stop_when = lambda event: isinstance(event, PacksChanged) and event.total > 0 == event.unsent
+    await run(night, spec_of_list(night, count=5))
+    night.stop_when = None
+    lose_ledger(night)
+    shutil.rmtree(night.home / "out")
+    outcome = await night.run()
+    assert outcome.by_state == {S.COLLECTED: 5}
+    said = [event.message for event in night.events if isinstance(event, Notice) and event.code == "packing"]
+    assert any("the run waits for the end of their imports" in message for message in said)
+    assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(5))

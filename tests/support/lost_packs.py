@@ -114,6 +114,7 @@ class LostPackBench:
         self.ledger = MemoryLedger(now=clock.now)
         self.vendor = ScriptedVendor(clock)
         self.said: list[str] = []
+        self.stop = StopSignal()
         self.options = RunOptions()
         self.stop = StopSignal()
         self.sink = CountedSink(out, threaded=False)
@@ -198,7 +199,7 @@ class LostPackBench:
         known = KnownPacks(self.sink, source=identity.short(BATCH.source_uri), endpoint="e")
         return OtherSources(
             self.ledger, BATCH, lists=self.lists, known=known, found=self._found, members=self._members,
-            emit=self._take,
+            stop=self.stop, emit=self._take,
         )  # fmt: skip
 
     @cached_property

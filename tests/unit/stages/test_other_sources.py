@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from runner import identity
-from runner.errors import FileUnavailable, ForeignImports, ItemRejected
+from runner.errors import FileUnavailable, ForeignImports, ItemRejected, Stopped
 from runner.models import ItemState as S
 from runner.stages.known_packs import KnownPacks
 from runner.stages.lost_packs import Adoption
+from runner.stages.other_sources import WAIT_S
 from runner.stages.pack_lists import FOLDER
+from runner.stop import StopReason
 from tests.support.lost_packs import BATCH, CountedSink, LostPackBench, content_of
 
 pytestmark = pytest.mark.virtual_time
 
+WAITS = "1 pack of other sources may have files of this run: the run waits for the end of their imports, 300 s at most"
 KNOWN_1, KNOWN_2 = (f"{identity.short(BATCH.source_uri)}.others-{number}.json" for number in (1, 2))
 
 
@@ -82,8 +86,48 @@ async def test_a_pack_at_work_of_a_source_that_is_no_directory_of_the_files_is_n
 ) -> None:
     bench = LostPackBench(tmp_path, "1.csv", "2.csv")
     import_id = await bench.sent(status="RUNNING", with_list=False, source_uri="file:///elsewhere")
+    began = asyncio.get_running_loop().time()
+    assert await bench.adopt() == Adoption()
+    assert bench.said == [
+        WAITS,
+        f"1 pack of other sources, whose files nothing tells now, passed over: import {import_id}",
+    ]
+    assert WAIT_S <= asyncio.get_running_loop().time() - began < 2 * WAIT_S
+    assert await bench.adopt() == Adoption()
+    assert bench.said.count(WAITS) == 1
+    assert asyncio.get_running_loop().time() - began < 2 * WAIT_S
+
+
+async def test_files_of_a_list_whose_pack_is_at_work_wait_for_its_end_and_are_not_sent_again(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="RUNNING", with_list=False, source_uri="list")
+    asyncio.get_running_loop().call_later(100.0, lambda: bench.vendor.change(import_id, status="SUCCESSFUL"))
+    assert len((await bench.adopt()).packs) == 1
+    assert set((await bench.states()).values()) == {S.PACKED}
+    assert bench.said == [WAITS, "2 files came with 1 pack of a lost ledger, and are not sent again"]
+
+
+async def test_an_unsent_pack_waits_for_the_end_of_a_pack_at_work_that_may_have_its_files(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv", "3.csv")
+    import_id = await bench.sent(status="RUNNING", with_list=False, source_uri="list")
+    await bench.packed("1.csv", "2.csv")
+    asyncio.get_running_loop().call_later(100.0, lambda: bench.vendor.change(import_id, status="SUCCESSFUL"))
+    assert sorted(await bench.settle_unsent()) == ["1.csv", "2.csv"]
+
+
+async def test_a_pack_that_needs_a_review_is_not_waited_for(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="NEEDS_REVIEW", with_list=False, source_uri="list")
     assert await bench.adopt() == Adoption()
     assert bench.said == [f"1 pack of other sources, whose files nothing tells now, passed over: import {import_id}"]
+
+
+async def test_a_stop_ends_the_wait_for_packs_at_work(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="RUNNING", with_list=False, source_uri="list")
+    asyncio.get_running_loop().call_later(20.0, lambda: bench.stop.request(StopReason.INTERRUPTED, "Ctrl-C"))
+    with pytest.raises(Stopped):
+        await bench.adopt()
 
 
 @pytest.mark.parametrize("fate", ["failed", "deleted"])
