@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -409,6 +410,20 @@ async def test_changes_to_the_callers_copy_are_not_written(ledger: Ledger) -> No
     await begun(ledger, an_item(size_bytes=1))
     moved = await ledger.advance(an_item(size_bytes=2), S.CREATING, reason="x")
     assert moved == await ledger.item("b1", "a.csv") == an_item(size_bytes=1, state=S.CREATING, revision=1)
+    again = await ledger.advance(replace(moved, size_bytes=3), S.CREATED, reason="y")
+    assert again == await ledger.item("b1", "a.csv") == an_item(size_bytes=1, state=S.CREATED, revision=2)
+
+
+async def test_of_two_moves_from_one_revision_at_the_same_time_one_is_stale(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    sent = await ledger.advance(an_item(), S.CREATING, reason="sent")
+    both = (ledger.advance(sent, S.CREATED, reason="made"), ledger.advance(sent, S.UNCERTAIN, reason="unknown"))
+    found = await asyncio.gather(*both, return_exceptions=True)
+    (moved,) = [one for one in found if not isinstance(one, BaseException)]
+    assert sorted(type(one).__name__ for one in found) == ["Item", "StaleItem"]
+    assert await ledger.item("b1", "a.csv") == moved
+    assert await ledger.counts("b1") == {moved.state: 1}
+    assert len(await ledger.history("b1", "a.csv")) == 3
 
 
 async def test_an_unknown_item_is_stale(ledger: Ledger) -> None:

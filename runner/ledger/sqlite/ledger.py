@@ -82,8 +82,28 @@ SELECT_HELD_BACK = (
 )
 IS_SENT = f"{IS_BLOCKING} AND state NOT IN {_named(UNSENT_STATES)}"
 _INSERT_IMPORT = "INSERT INTO imports VALUES (?, ?, ?, ?, ?)"
+_KNOWN_ITEMS = 1_000
 _SET_ADDED = "UPDATE items SET added_state = ?, added_attempts = ?, added_import_id = ? WHERE batch = ? AND source = ?"
 _ANY_TRIED = f"SELECT 1 FROM tallies WHERE state NOT IN {_named(UNTRIED_STATES)} AND items > 0 LIMIT 1"  # noqa: S608
+
+
+class _KnownItems:
+    """The items that moved last, as they were stored, so that their next move need not read them."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str], Item] = {}
+
+    def of(self, item: Item) -> Item | None:
+        """Return the item as it was stored at its revision, or None if it must be read."""
+        known = self._items.get((item.batch_id, item.source))
+        return known if known is not None and known.revision == item.revision else None
+
+    def keep(self, item: Item) -> None:
+        key = (item.batch_id, item.source)
+        self._items.pop(key, None)
+        self._items[key] = item
+        if len(self._items) > _KNOWN_ITEMS:
+            del self._items[next(iter(self._items))]
 
 
 class SqliteLedger:
@@ -97,6 +117,7 @@ class SqliteLedger:
         self._moves = WriteGroup(database)
         self._now = now
         self._numbers: dict[str, int] = {}
+        self._known = _KnownItems()
 
     @classmethod
     def open(
@@ -204,7 +225,10 @@ class SqliteLedger:
     ) -> Item:
         move = Move(item=item, state=state, reason=reason, share_tag=share_tag, changes=changes)
         number, at = self._number(item.batch_id), rules.to_ms(self._now())
-        return await self._moves.write(partial(_advance, move=move, number=number, at=at))
+        write = partial(_advance, move=move, number=number, at=at, known=self._known.of(item))
+        moved = await self._moves.write(write)
+        self._known.keep(moved)
+        return moved
 
     async def advance_all(self, moves: Sequence[Move], *, add: Sequence[Item] = ()) -> list[Item]:
         at = rules.to_ms(self._now())
@@ -424,12 +448,13 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
     return added
 
 
-def _advance(db: sqlite3.Connection, *, move: Move, number: int | None, at: int) -> Item:
-    """Move an item, if it is still at the revision that was read, and write its history."""
+def _advance(db: sqlite3.Connection, *, move: Move, number: int | None, at: int, known: Item | None = None) -> Item:
+    """Move an item, if it is still at the revision that was read, and write its history.
+
+    `known` is the item as it was stored at that revision, if that is known: it is not read again.
+    """
     item, changes = move.item, move.changes
-    key = (number, rules.source_key(item.source))
-    row = db.execute(_SELECT_ITEM, key).fetchone()
-    before = rows.item_of(item.batch_id, row) if row else None
+    before = known or _stored(db, number, item)
     if number is None or before is None or before.revision != item.revision:
         raise StaleItem(f"another process moved {item.source}")
     after = rules.with_state(before, move.state, changes)
@@ -440,22 +465,29 @@ def _advance(db: sqlite3.Connection, *, move: Move, number: int | None, at: int)
         _rebind(db, number, before, after, at=at)
     reason = rows.encode(rules.stored_sentence(move.reason))
     step = (after.revision, at, move.state.value, reason, after.attempts, after.import_id)
-    db.execute(rows.INSERT_HISTORY, (*key, *step))
+    db.execute(rows.INSERT_HISTORY, (number, rules.source_key(item.source), *step))
     return after
 
 
+def _stored(db: sqlite3.Connection, number: int | None, item: Item) -> Item | None:
+    row = db.execute(_SELECT_ITEM, (number, rules.source_key(item.source))).fetchone()
+    return rows.item_of(item.batch_id, row) if row else None
+
+
 def _move(db: sqlite3.Connection, number: int, before: Item, after: Item, columns: list[str]) -> None:
-    """Write the changed columns of an item, if it is still at the revision that was read."""
+    """Write the changed columns of an item. Raises StaleItem if it is no longer at the revision that was read."""
     values = [rows.encode(getattr(after, column)) for column in columns]
     moved = db.execute(
         f"UPDATE items SET {', '.join(f'{column} = ?' for column in columns)}"  # noqa: S608 - names of Item's fields
         " WHERE batch = ? AND source = ? AND revision = ?",
         (*values, number, rules.source_key(before.source), before.revision),
     ).rowcount
-    assert moved == 1, "the transaction holds the only write lock"
+    if not moved:
+        raise StaleItem(f"another process moved {before.source}")
     if after.state != before.state:
         db.executemany(rows.TALLY, [(number, before.state.value, -1), (number, after.state.value, 1)])
-    _tally_rows(db, number, before.row_totals, after.row_totals)
+    if after.row_totals != before.row_totals:
+        _tally_rows(db, number, before.row_totals, after.row_totals)
 
 
 def _tally_rows(db: sqlite3.Connection, number: int, before: RowTotals, after: RowTotals) -> None:

@@ -75,6 +75,8 @@ class WriteGroup:
 
 def _run(works: list[Work], db: sqlite3.Connection) -> list[Any]:
     """Return what each work returns, or the error that it raises. Raises the errors of SQLite: they end the group."""
+    if len(works) == 1:
+        return [works[0](db)]
     return [_run_one(work, db) for work in works]
 
 

@@ -92,6 +92,25 @@ def content_of(path: Path) -> bytes:
 # the file
 
 
+async def test_an_item_moves_on_after_a_move_whose_caller_was_cancelled_as_it_was_committed(path: Path) -> None:
+    async with opened(path) as ledger:
+        await ledger.start_batch(BATCH)
+        await ledger.add([an_item("a.csv"), an_item("b.csv")])
+        await ledger.advance(an_item("b.csv"), S.QUEUED, reason="prepared")
+
+        async def cancelling() -> None:
+            await ledger.advance(an_item("a.csv"), S.CREATING, reason="sent")
+            cancelled.cancel()
+
+        first = asyncio.ensure_future(cancelling())
+        cancelled = asyncio.ensure_future(ledger.advance(an_item("b.csv", revision=1), S.CREATING, reason="sent"))
+        found = await asyncio.gather(first, cancelled, return_exceptions=True)
+        assert [type(one) for one in found] == [type(None), asyncio.CancelledError]
+        stored = await ledger.item("b1", "b.csv")
+        assert stored == an_item("b.csv", state=S.CREATING, revision=2)
+        assert (await ledger.advance(stored, S.CREATED, reason="made")).revision == 3
+
+
 async def test_closing_and_opening_the_ledger_again_loses_nothing(path: Path) -> None:
     async with opened(path) as ledger:
         await ledger.start_batch(BATCH)
