@@ -52,6 +52,37 @@ async def test_nothing_is_sent_if_the_run_has_only_some_of_its_files(
     assert f"--ignore-pack {bench.tag}" in (adoption.unknown[bench.tag].hint or "")
 
 
+@pytest.mark.parametrize(("count", "named"), [(3, "1.csv, 2.csv, 3.csv"), (4, "1.csv, 2.csv, 3.csv, and 1 more")])
+async def test_three_of_the_files_that_came_with_another_source_are_named(
+    tmp_path: Path, count: int, named: str
+) -> None:
+    bench = LostPackBench(tmp_path, *[f"{number}.csv" for number in range(1, count + 2)])
+    await bench.sent(source_uri="list")
+    bench.files.contents[f"{count + 1}.csv"] = "other content"
+    said = str((await bench.adopt()).unknown[bench.tag])
+    assert f"{count} files of this run came with it ({named}), and its other files" in said
+
+
+async def test_nothing_is_read_of_packs_of_other_sources_if_no_file_is_queued_or_there_are_none(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(source_uri="list")
+    assert await bench.others.with_files_of_the_run([]) == {}
+    for name in bench.tags:
+        await bench.move(name, S.SKIPPED)
+    assert await bench.adopt() == Adoption()
+    assert bench.sink.reads == []
+
+
+@pytest.mark.parametrize(("source_uri", "is_dissolved"), [("file:///data", True), ("file:///elsewhere", False)])
+async def test_a_pack_is_dissolved_while_nobody_knows_the_files_of_a_directory_that_has_one_of_its_own(
+    tmp_path: Path, source_uri: str, is_dissolved: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "/data/b/1.csv", "/data/b/2.csv")
+    await bench.sent(status="RUNNING", with_list=False, source_uri=source_uri)
+    await bench.packed("/data/b/1.csv", "/data/b/2.csv")
+    assert bool(await bench.settle_unsent()) == is_dissolved
+
+
 @pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
 async def test_a_pack_that_has_no_file_of_the_run_says_nothing(tmp_path: Path, with_list: bool) -> None:
     bench = LostPackBench(tmp_path, "1.csv", "2.csv")

@@ -56,6 +56,7 @@ class Canary:
         self.breaks: dict[str, BulkheadError] = {}
         self.changed: set[str] = set()
         self.differs: set[str] = set()
+        self.longer: set[str] = set()
         self.said: list[str] = []
         self._predicts = predicts
         setup = PackingSetup(predict=self._predict)
@@ -73,6 +74,7 @@ class Canary:
 
     def _predicted(self, raw: bytes, /, *, filename: str) -> PredictedImport:
         rows = [{"name": "another" if filename in self.differs else raw.decode()}]
+        rows *= 2 if filename in self.longer else 1
         return PredictedImport(status="SUCCESSFUL", content=json.dumps(rows).encode(), metadata={})
 
     def _take(self, event: Event) -> None:
@@ -131,6 +133,14 @@ async def test_a_file_that_changed_is_left_out_and_the_others_are_still_compared
     assert found.code == "pack_differs"
     assert left_out.endswith("is compared without 1.csv: it has changed since it was packed")
     assert differs == "pack_differs: 3.csv: row 1 of its result differs in name; packing of route people stops"
+
+
+async def test_each_file_that_differs_is_named_and_the_pack_has_the_sentence_of_the_first() -> None:
+    canary = Canary()
+    canary.differs, canary.longer = {"1.csv"}, {"3.csv"}
+    found = await canary.compared()
+    assert found == Comparison("pack_differs", "row 1 of its result differs in name")
+    assert [said.partition(": ")[2].partition(":")[0] for said in canary.said] == ["1.csv", "3.csv"]
 
 
 async def test_a_canary_without_any_file_as_it_was_is_no_proof_and_one_notice_says_why() -> None:
