@@ -48,6 +48,11 @@ class Finding:
         return self.reason is Reason.RETRIED
 
     @property
+    def was_refused(self) -> bool:
+        """Return whether the vendor has refused the content, so that the earlier item has not brought it in."""
+        return self.reason in (Reason.REFUSED, Reason.RETRIED)
+
+    @property
     def is_pending(self) -> bool:
         """Return whether the outcome of the earlier item decides whether the file is sent."""
         return self.reason is Reason.SENT and self.earlier.state in UNSENT_STATES

@@ -10,7 +10,7 @@ from runner import identity
 from runner.concurrency import handle_all, in_groups
 from runner.config.run_spec import RunSpec
 from runner.errors import FileUnavailable, ItemRejected
-from runner.models import FILTERED_OUT, Item, ItemKind, ItemState
+from runner.models import FAILED_BEFORE, FILTERED_OUT, Item, ItemKind, ItemState
 from runner.packing.member import MEMBER_BYTES_MAX, Member, read_member
 from runner.packing.rules import PackRules
 from runner.sources.recoded_body import in_utf8
@@ -150,13 +150,18 @@ class LostMembers:
         return read.row_count if isinstance(read, Member) else None
 
     async def _tag_now(self, item: Item, route: Route, *, own: Item | None) -> tuple[str, Prepared] | None:
-        """Return a file's tag with what it is now; None if it is not what was sent, or is accounted for elsewhere."""
+        """Return a file's tag with what it is now; None if it is not what was sent, or is accounted for elsewhere.
+
+        Content that the vendor refused when it was sent alone is not: a pack may have brought it in since.
+        """
         prepared = await self._prepared(item)
         if prepared is None:
             return None
         ruling = await self._earlier.of_content(Content.of(prepared, route.binding, endpoint=self._endpoint), own=own)
-        is_there = await self._orphans.match(ruling.tag, route.schema_id) is not None
-        return None if is_there or ruling.finding is not None else (ruling.tag, prepared)
+        is_elsewhere = ruling.finding is not None and not ruling.finding.was_refused
+        if is_elsewhere or await self._orphans.match(ruling.tag, route.schema_id) is not None:
+            return None
+        return ruling.tag, prepared
 
     async def _member(self, one: ListedMember, *, listed: PackList, items: dict[str, Item]) -> LostMember | None:
         """Return the item of a listed file; None if its content is another, or is accounted for elsewhere."""
@@ -205,4 +210,4 @@ def _may_be_sent_later(item: Item) -> bool:
     """Return whether an item that is not queued may be sent by a later run, and not by this one."""
     if item.state is _S.REJECTED:
         return item.error_code not in _OTHER_CONTENT
-    return item.state is _S.SKIPPED and item.error_code == FILTERED_OUT
+    return item.error_code == {_S.SKIPPED: FILTERED_OUT, _S.FAILED: FAILED_BEFORE}.get(item.state, "")
