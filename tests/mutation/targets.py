@@ -58,12 +58,18 @@ TARGETS = {
     "pack_comparison": Target("runner/stages/pack_comparison.py", (f"{STAGES}/test_pack_comparison.py",), kinds=()),
     "lost_members": Target(
         "runner/stages/lost_members.py",
-        (f"{STAGES}/test_lost_packs.py", f"{STAGES}/test_found_lists.py", f"{STAGES}/test_other_sources.py"),
+        (
+            f"{STAGES}/test_lost_members.py",
+            f"{STAGES}/test_lost_packs.py",
+            f"{STAGES}/test_found_lists.py",
+            f"{STAGES}/test_other_sources.py",
+            f"{STAGES}/test_unsent_packs.py",
+        ),
         kinds=("packs",),
     ),
     "pack_making": Target(
         "runner/stages/pack_making.py",
-        (f"{STAGES}/test_pack_planning.py", f"{STAGES}/test_lost_packs.py"),
+        (f"{STAGES}/test_pack_making.py", f"{STAGES}/test_pack_ends.py"),
         kinds=("packs",),
     ),
     "listing": Target(

@@ -55,7 +55,7 @@ class Making:
             route=ROUTE.name, binding=binding, tags=tags, row_count=6, size_bytes=9, is_canary=is_canary
         )
         files = {
-            f"tag of {name}": PlannedFile(name, f"content of {name}", rows, 9, MarkerColumn("m", is_field=True))
+            f"tag of {name}": PlannedFile(name, f"content of {name}", rows, 9, MarkerColumn(f"of {name}"))
             for name, rows in ROWS.items()
         }
         plan = PackPlan([planned], files)
@@ -85,7 +85,7 @@ async def test_a_planned_pack_has_its_files_in_their_order_each_with_its_rows(ma
     recipe = PackRecipe.of(pack)
     assert recipe.members == (("tag of a.csv", 2), ("tag of b.csv", 1), ("tag of c.csv", 3))
     assert (recipe.is_canary, recipe.is_adopted, recipe.instead_of) == (is_canary, False, "")
-    assert (recipe.binding, recipe.column) == (ROUTE.binding, MarkerColumn("m", is_field=True))
+    assert (recipe.binding, recipe.column) == (ROUTE.binding, MarkerColumn("of a.csv"))
     assert [(one.state, one.pack, one.tag, one.pack_row, one.pack_rows) for one in await making.members()] == [
         (S.PACKED, pack.source, "tag of a.csv", 1, 2),
         (S.PACKED, pack.source, "tag of b.csv", 3, 1),
