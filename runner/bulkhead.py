@@ -398,7 +398,16 @@ class Bulkhead:
         discovery = self._discovery(spec, source, ledger)
         quota = self._settings.create_quota
         packer = self._engine.packer(spec, source, ledger)
-        return await planning.plan(source, discovery, spec.routes, quota=quota, free=free, ledger=ledger, packer=packer)
+        return await planning.plan(
+            source,
+            discovery,
+            spec.routes,
+            quota=quota,
+            free=free,
+            ledger=ledger,
+            packer=packer,
+            is_off=spec.pack_is_off,
+        )
 
     async def explain(self, spec: RunSpec, path: str) -> Explanation:
         """Return the route of one file and why, and what `run` would do with it. Raises SourceNotFound, ConfigError."""

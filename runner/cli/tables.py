@@ -50,6 +50,9 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.creates:
         wait = f"the last import after {lasting(plan.finish_in_s)}"
         line(console, f"the quota allows {wait if plan.finish_in_s else 'all imports immediately'}")
+    if plan.packed_before:
+        sent = f"{plan.packs_before:,} of which are still to be sent" if plan.packs_before else "all of which are sent"
+        line(console, f"{counted(plan.packed_before, 'file')} in packs of an earlier run, {sent}")
     if plan.packing:
         _packing(console, plan, plan.packing)
     if plan.by_route:
@@ -78,9 +81,11 @@ def _not_sent(console: Console, plan: Plan) -> None:
 
 def _packing(console: Console, plan: Plan, packing: PackingPlan) -> None:
     """Write how files travel together, and why others do not, the most common reason first."""
-    alone = sum(plan.by_route.values()) - packing.files
+    singly = sum(plan.by_route.values())
+    alone = singly - packing.files - plan.packed_before
     packs = f"{counted(packing.files, 'file')} in {counted(packing.packs, 'pack')}, {alone:,} alone"
-    saved = f", instead of {lasting(packing.alone_finish_in_s)} without packs" if packing.packs else ""
+    time = f", which would take {lasting(packing.alone_finish_in_s)}" if packing.alone_finish_in_s else ""
+    saved = f" instead of {singly:,}{time}" if packing.packs else ""
     line(console, f"{packs}: {counted(plan.creates, 'create')}{saved}")
     for code, count in packing.alone.items():
         prose(console, f"{count:,} alone: {shown(packing.alone_reasons[code])}", lead="  ", style="dim")

@@ -10,7 +10,7 @@ from runner.config.route_remarks import RouteRemark, remarks_of_routes
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
 from runner.local.open_reviews import reviews_of_source
-from runner.models import Item, ItemState
+from runner.models import Item, ItemState, batch_of_packs
 from runner.packing.refusals import Refusal
 from runner.reviews import OpenReview
 from runner.sources import links_passed_over
@@ -18,9 +18,9 @@ from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content, EarlierItems
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from runner.config.routes import Routes
+    from runner.config.routes import Route, Routes
     from runner.config.units import Rate
     from runner.ledger.protocol import Ledger
     from runner.protocols import Source
@@ -37,6 +37,7 @@ class Plan:
     `linked_directories` says which links to directories are not followed, None if there are none. `failed_before`
     counts unchanged files that the vendor refused; they are not sent. `schema_remarks` are about names in the routes'
     schemas that the vendor's documents do not have. `earlier_reviews` are those open in earlier batches of the source.
+    `packed_before` files are in packs that an earlier run has recorded; `packs_before` of these are still to be sent.
     """
 
     items: int
@@ -53,6 +54,8 @@ class Plan:
     schema_remarks: tuple[RouteRemark, ...] = ()
     earlier_reviews: tuple[OpenReview, ...] = ()
     packing: PackingPlan | None = None
+    packed_before: int = 0
+    packs_before: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,25 +127,29 @@ async def plan(
     free: int,
     ledger: Ledger | None = None,
     packer: PackPlanner | None = None,
+    is_off: Callable[[Route], bool] = lambda _: False,
 ) -> Plan:
-    """List the source, and count what a run would do with each file; `ledger` has the reviews of earlier batches.
+    """List the source, and count what a run would do with each file; `ledger` has earlier batches, and their packs.
 
-    With a `packer`, also plan the packs. Raises SourceNotFound, LedgerError; with a packer, also TransientError and
-    AuthRefused.
+    `is_off`: whether somebody said that the files of a route are not packed. With a `packer`, also plan the packs.
+    Raises SourceNotFound, LedgerError; with a packer, also TransientError and AuthRefused.
     """
-    count = _Count()
+    count, recorded = _Count(), _RecordedPacks(ledger, routes, is_off)
 
     async def queued() -> AsyncIterator[list[Item]]:
         async for entries in source.entries():
             items = await discovery.items(entries)
             for item in items:
                 count.add(item, routes)
-            yield [item for item in items if item.state is ItemState.QUEUED]
+            queued = [item for item in items if item.state is ItemState.QUEUED]
+            packed = await recorded.of(queued)
+            yield [item for item in queued if item.source not in packed]
 
     packs = await packer.plan(queued()) if packer is not None else None
     if packer is None:
         await _pass_over(queued())
-    singly = creates = sum(count.by_route.values())
+    singly = sum(count.by_route.values())
+    creates = singly - recorded.file_count + recorded.unsent_count
     if packs is not None:
         creates += len(packs.packs) - len(packs.sources)
     return Plan(
@@ -160,7 +167,59 @@ async def plan(
         schema_remarks=tuple(remarks_of_routes(routes.routes)),
         earlier_reviews=await _reviews(ledger, source, discovery),
         packing=None if packs is None else _packing(packs, alone_finish_in_s=quota.last_in_s(singly, free=free)),
+        packed_before=recorded.file_count,
+        packs_before=recorded.unsent_count,
     )
+
+
+class _RecordedPacks:
+    """The packs that a run has recorded and not ended: their files travel with them, and need no creates of their own.
+
+    Files of unsent packs are not counted where packing `is_off`, because a run takes such packs apart.
+    """
+
+    def __init__(self, ledger: Ledger | None, routes: Routes, is_off: Callable[[Route], bool]) -> None:
+        self._ledger = ledger
+        self._routes = routes
+        self._is_off = is_off
+        self._unsent: dict[tuple[str, str], bool] = {}
+        self.file_count = 0
+
+    @property
+    def unsent_count(self) -> int:
+        """Return how many packs with files that were counted are still to be sent."""
+        return sum(self._unsent.values())
+
+    async def of(self, items: Sequence[Item]) -> set[str]:
+        """Return and count the sources of those queued items that are in a pack as they are. Raises LedgerError."""
+        if self._ledger is None or not items:
+            return set()
+        known = await self._ledger.by_file((item.file_key for item in items), may_lag=True)
+        found = set()
+        for item in items:
+            packed = next((one for one in known.get(item.file_key, ()) if _is_packed_as(one, item)), None)
+            if packed is not None and await self._goes_on(packed, item):
+                found.add(item.source)
+        self.file_count += len(found)
+        return found
+
+    async def _goes_on(self, packed: Item, item: Item) -> bool:
+        assert self._ledger is not None
+        key = packed.batch_id, packed.pack or ""
+        is_unsent = self._unsent.get(key)
+        if is_unsent is None:
+            pack = await self._ledger.item(batch_of_packs(packed.batch_id), key[1])
+            is_unsent = pack is not None and pack.state is ItemState.QUEUED
+        route = self._routes.for_source(item.source)
+        if is_unsent and route is not None and self._is_off(route):
+            return False
+        self._unsent[key] = is_unsent
+        return True
+
+
+def _is_packed_as(one: Item, item: Item) -> bool:
+    """Return whether an item of an earlier run is in a pack, with the same version of the file and the same binding."""
+    return one.state is ItemState.PACKED and one.version_key == item.version_key
 
 
 async def _pass_over(pages: AsyncIterator[list[Item]]) -> None:

@@ -64,6 +64,7 @@ def test_routes_say_which_files_travel_together(work: Callable[..., Workspace], 
     mine.add("a/rows.json", b'[{"full_name": "J"}]')
     plan = mine.command("plan", *routes).expect(0)
     assert "12 alone: Packing is off for the files of this route." in plan.text
+    assert "creates instead of 25" in plan.text
     assert "1 alone: The file is JSON; only delimited text is packed." in plan.text
     assert explained(mine, "a/000.csv", *routes[1:]) == (True, None)
     assert explained(mine, "a/rows.json", *routes[1:]) == (

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runner.config.routes import Route, Routes
 from runner.config.units import Rate
 from runner.events import Notice
+from runner.ledger.protocol import Move
 from runner.local.plan import explain, plan
-from runner.models import ImportStatus, ItemState
+from runner.models import ImportStatus, Item, ItemKind, ItemState, batch_of_packs
 from runner.stages.discover import Discovery
 from tests.support.bench import BATCH_ID, Bench
 
@@ -65,6 +68,41 @@ async def test_changing_the_binding_makes_exactly_the_affected_files_eligible() 
     assert {item.source: item.state for item in items} == {
         "a.csv": ItemState.SKIPPED, "c/d.csv": ItemState.QUEUED,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("is_sent", "is_off", "creates", "counts"),
+    [(False, False, 3, (3, 1)), (True, False, 2, (3, 0)), (False, True, 5, (0, 0)), (True, True, 2, (3, 0))],
+)
+async def test_a_plan_counts_a_pack_that_an_earlier_run_has_recorded_once_and_only_while_it_is_unsent(
+    is_sent: bool, is_off: bool, creates: int, counts: tuple[int, int]
+) -> None:
+    bench = Bench({f"{name}.csv": b"1" for name in "abcde"})
+    batch = await bench.start()
+    items = [item async for entries in bench.source.entries() for item in await _discovery(bench).items(entries)]
+    await bench.ledger.add(items)
+    pack = Item(batch_id=batch_of_packs(BATCH_ID), source="p", kind=ItemKind.PACK)
+    await bench.ledger.start_batch(replace(batch, batch_id=pack.batch_id))
+    moves = [
+        Move(item=one, state=ItemState.PACKED, reason="x", changes={"pack": "p", "pack_row": row, "pack_rows": 1})
+        for row, one in enumerate(items[:3], start=1)
+    ]
+    await bench.ledger.advance_all(moves, add=[pack])
+    if is_sent:
+        pack = await bench.ledger.advance(pack, ItemState.CREATING, reason="x")
+        await bench.ledger.advance(pack, ItemState.CREATED, reason="x", import_id="i")
+    quota = Rate(20, 60.0)
+    found = await plan(
+        bench.source,
+        _discovery(bench),
+        bench.routes,
+        quota=quota,
+        free=20,
+        ledger=bench.ledger,
+        is_off=lambda _: is_off,
+    )
+    assert (found.creates, found.by_route) == (creates, {"all": 5})
+    assert (found.packed_before, found.packs_before) == counts
 
 
 async def test_explain_says_which_route_and_what_a_run_would_do() -> None:
