@@ -48,6 +48,7 @@ class Gate:
         self._mode = mode
         self._emit = emit
         self._notice_count = 0
+        self._said: set[str] = set()
 
     async def admit(self, item: Item, route: Route) -> None:
         """In mode `skip`, raise ItemRejected: `check_failed` for a file that would fail, `check_data_lost` for one
@@ -92,9 +93,15 @@ class Gate:
                 self._say("check_warning", f"{check.source}: the check warns: {one.sentence}")
 
     def _say(self, code: str, message: str) -> None:
-        """Emit a notice, but no more than NOTICES_MAX of all, and one that says so."""
+        """Emit a notice, but no more than NOTICES_MAX of all, and one that says so.
+
+        A file that travels alone is checked again after packs are planned, and told once.
+        """
+        if message in self._said:
+            return
         self._notice_count += 1
         if self._notice_count <= NOTICES_MAX:
+            self._said.add(message)
             self._emit(Notice(code=code, message=message))
         elif self._notice_count == NOTICES_MAX + 1:
             self._emit(Notice(code=code, message="the check found more; `bulkhead check` lists it all"))

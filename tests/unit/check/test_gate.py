@@ -128,6 +128,14 @@ async def test_notices_stop_after_a_while() -> None:
     assert all(isinstance(event, Notice) for event in events)
 
 
+async def test_a_file_that_is_checked_again_is_told_once() -> None:
+    gate, pool, events = gate_of(mode=GateMode.WARN)
+    for source in ("a.csv", "a.csv", "b.csv"):
+        await gate.admit(replace(ITEM, source=source), BOUND.route)
+    assert pool.asked == ["a.csv", "a.csv", "b.csv"]
+    assert [event.message.split(":")[0] for event in events if isinstance(event, Notice)] == ["a.csv", "b.csv"]
+
+
 async def test_reading_schemas_is_repeated_after_an_error() -> None:
     calls = []
 
