@@ -289,6 +289,11 @@ class Item:
         }
 
     @property
+    def label(self) -> str:
+        """Return how notices name the item: a file by its source; a pack, which is no item to people, as such."""
+        return f"pack {self.source}" if self.kind is ItemKind.PACK else self.source
+
+    @property
     def is_in_pack(self) -> bool:
         """Return whether the item's data is in a pack, or was sent with one."""
         return self.state is ItemState.PACKED or self.pack_import_id is not None

@@ -108,7 +108,7 @@ class DeferredItems:
         """Leave an item to a later run."""
         self.reasons[item.source] = why
         if not self._stop.requested:
-            self._emit(Notice(code="item_deferred", message=f"{item.source}: {why}; a later run continues it"))
+            self._emit(Notice(code="item_deferred", message=f"{item.label}: {why}; a later run continues it"))
 
     def add_uncreated(self, item: Item, why: str) -> None:
         """Leave an item without an import to a later run. After several of them in a row, request a stop."""
@@ -122,7 +122,7 @@ class DeferredItems:
         pause_s = error.wait_s if not error.in_trouble else self._patience.pause_s(item.source, shortest_s=error.wait_s)
         if pause_s is not None and self._waits.get(item.source) != str(error):
             self._waits[item.source] = str(error)
-            self._emit(Notice(code="item_waits", message=f"{item.source}: {error}; it is tried again"))
+            self._emit(Notice(code="item_waits", message=f"{item.label}: {error}; it is tried again"))
         return pause_s
 
     def has_moved(self, item: Item) -> None:

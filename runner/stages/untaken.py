@@ -61,5 +61,5 @@ class UntakenUploads:
         waited_s = now - self._since.setdefault(item.bound_id, now)
         if waited_s >= self._settle_s and item.bound_id not in self._noticed:
             self._noticed.add(item.bound_id)
-            self._emit(Notice(code="upload_not_taken", message=f"{item.source}: {NOT_TAKEN}"))
+            self._emit(Notice(code="upload_not_taken", message=f"{item.label}: {NOT_TAKEN}"))
         return Wait.TOO_LONG if waited_s >= self._stuck_after_s else Wait.SHORT

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from runner.config.routes import Routes
-from runner.errors import BulkheadError, FileUnavailable, Unavailable
+from runner.errors import BulkheadError, FileUnavailable, NotYet, Unavailable
 from runner.events import Notice
+from runner.local.deferrals import DeferredItems
 from runner.local.feeder import Feeder, InFlight
 from runner.local.packing import Packing
 from runner.models import Item, ItemKind, ItemState
@@ -23,7 +24,7 @@ from runner.stages.pack_recipe import PackRecipe
 from runner.stages.packing_setup import PackingSetup
 from runner.stages.packs import Packs
 from runner.stages.transitions import Transitions
-from runner.stop import StopReason
+from runner.stop import StopReason, StopSignal
 from tests.support.bench import Bench
 from tests.support.pack_bench import BATCH, ROUTE
 
@@ -226,3 +227,25 @@ async def test_an_outage_of_the_vendor_is_no_trouble_of_the_packs() -> None:
         await packs.start()
     assert planner.times[3] == planner.times[0]
     assert planner.times[-1] - planner.times[3] >= packs.stuck_after_s
+
+
+def test_a_notice_about_a_pack_that_waits_or_is_left_to_a_later_run_does_not_name_it_as_if_it_were_a_file() -> None:
+    said: list[str] = []
+    deferred = DeferredItems(
+        stop=StopSignal(),
+        emit=lambda event: said.append(event.message) if isinstance(event, Notice) else None,
+        max_returns=1,
+        stuck_after_s=60.0,
+    )
+    for item in (
+        Item(batch_id="b.packs", source="k3f5x2ab7q2mc", kind=ItemKind.PACK),
+        Item(batch_id="b", source="a.csv"),
+    ):
+        deferred.pause_s(item, NotYet("no answer", wait_s=1.0, in_trouble=False))
+        deferred.add(item, "no answer")
+    assert said == [
+        "pack k3f5x2ab7q2mc: no answer; it is tried again",
+        "pack k3f5x2ab7q2mc: no answer; a later run continues it",
+        "a.csv: no answer; it is tried again",
+        "a.csv: no answer; a later run continues it",
+    ]
