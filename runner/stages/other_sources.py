@@ -172,12 +172,14 @@ class OtherSources:
         at_work = [one for one in packs if isinstance(looks.get(one.name.tag, _Look()).why, AtWork)]
         near = await self._sources() if at_work else set()
         waits = [one for one in at_work if not self._may_be_near(one, looks[one.name.tag].why, near)]
-        found: dict[str, _Look] = {}
-        if waits and self._waits_until is None:
+        if not waits:
+            return {}
+        if self._waits_until is None:
             self._waits_until = clock() + WAIT_S
             message = f"{counted(len(waits), 'pack')} of other sources may have files of this run: the run waits for"
             self._emit(Notice(code="packing", message=f"{message} the end of their imports, {WAIT_S:.0f} s at most"))
-        while waits and clock() < (self._waits_until or 0.0):
+        found: dict[str, _Look] = {}
+        while waits and clock() < self._waits_until:
             if await self._stop.sleep(_PAUSE_S):
                 raise Stopped("the run stops before it is known which files packs of other sources have")
             found |= await self._look(waits)

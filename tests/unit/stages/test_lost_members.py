@@ -15,6 +15,7 @@ from runner.config.run_spec import RunSpec
 from runner.dromo.clock import VendorTime
 from runner.errors import FileUnavailable, ItemRejected
 from runner.models import FAILED_BEFORE, FILTERED_OUT, Item, ItemState
+from runner.packing.body import pack_tag
 from runner.packing.member import MEMBER_BYTES_MAX
 from runner.protocols import Prepared
 from runner.sources import SourceSpec
@@ -23,7 +24,7 @@ from runner.stages.lost_members import LostMembers, MemberUnclear
 from runner.stages.orphans import Orphans
 from runner.stages.pack_lists import PackList
 from runner.stages.packing_setup import RulesOfRoutes
-from tests.support.lost_packs import BATCH, ROUTE, LostPackBench
+from tests.support.lost_packs import BATCH, ROUTE, LostPackBench, content_of
 from tests.support.scripted import LoopClock
 
 pytestmark = pytest.mark.virtual_time
@@ -175,6 +176,19 @@ async def test_a_file_without_the_route_of_the_pack_is_no_member(tmp_path: Path,
     await bench.sent()
     found = ["1.csv"] if routes else []
     assert (await bench.listed(), list(await bench.tagged())) == (found, found)
+    bench.files.contents["2.csv"] = UNREADABLE
+    assert await bench.listed() == found
+
+
+async def test_a_file_keeps_the_tag_with_which_its_content_was_recorded(tmp_path: Path) -> None:
+    bench = Sent(tmp_path)
+    content = content_of("1.csv")
+    bench.tags["1.csv"] = identity.tag("1.csv", content, ROUTE.binding, endpoint="e", number=2)
+    bench.tag = pack_tag(sorted(bench.tags.values()), binding=ROUTE.binding, endpoint="e")
+    await bench.sent()
+    assert await bench.listed() == ["2.csv"]
+    await bench.change("1.csv", tag=bench.tags["1.csv"], fingerprint=content, binding=ROUTE.binding)
+    assert await bench.listed() == ["1.csv", "2.csv"]
 
 
 async def test_a_file_that_cannot_be_read_now_is_unclear_unless_somebody_takes_its_name(sent: Sent) -> None:

@@ -110,6 +110,7 @@ async def test_nothing_is_sent_while_nobody_knows_the_files_of_a_directory_that_
     await bench.sent(status="RUNNING", with_list=False, source_uri=source_uri)
     adoption = await bench.adopt()
     assert "only its result tells which files were in it; it is RUNNING now" in str(adoption.unknown[bench.tag])
+    assert bench.said == []
 
 
 async def test_a_pack_at_work_of_a_source_that_is_no_directory_of_the_files_is_named_and_stops_nothing(
