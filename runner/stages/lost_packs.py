@@ -277,8 +277,8 @@ class PackAdopter:
         try:
             return await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:
-            since = lost.remote.created_at or self._vendor_time.now()
-            found = await self._orphans.find_by_tag(lost.name.tag, lost.remote.schema_id, since=since)
+            since, schema_id = lost.remote.created_at, lost.remote.schema_id
+            found = await self._orphans.find_by_tag(lost.name.tag, schema_id, since=since)
         return found if found is not None and found.import_id == import_id else None
 
     async def _adopt(self, lost: LostPack, listed: PackList, members: Sequence[LostMember]) -> Item | None:

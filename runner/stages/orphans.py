@@ -55,8 +55,8 @@ class Orphans:
         """Return the recorded import to adopt for an item with this tag, or None."""
         return await self._best(await self._ledger.orphans(tag), schema_id)
 
-    async def find_by_tag(self, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
-        """List the vendor's imports since `since`, and return the one to adopt, or None. Raises TransientError."""
+    async def find_by_tag(self, tag: str, schema_id: str | None, *, since: datetime | None) -> RemoteImport | None:
+        """List the vendor's imports since `since`, or all; return the one to adopt, or None. Raises TransientError."""
         tagged = await self._lists.since(since)
         return await self._best(list(tagged.get(tag, {}).values()), schema_id)
 

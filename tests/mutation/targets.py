@@ -46,7 +46,7 @@ TARGETS = {
     ),
     "lost_packs": Target(
         "runner/stages/lost_packs.py",
-        (f"{STAGES}/test_lost_packs.py", f"{STAGES}/test_other_sources.py"),
+        (f"{STAGES}/test_lost_packs.py", f"{STAGES}/test_found_lists.py", f"{STAGES}/test_other_sources.py"),
         kinds=("packs",),
     ),
     "unsent_packs": Target("runner/stages/unsent_packs.py", (f"{STAGES}/test_unsent_packs.py",), kinds=("packs",)),
