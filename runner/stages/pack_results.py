@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.concurrency import handle_all
 from runner.dromo.row_metadata import rows_of
-from runner.errors import ResultTooLarge
+from runner.errors import PackUnaccounted, ResultTooLarge
 from runner.ledger.protocol import Move
 from runner.masking import FORMS
 from runner.models import RESULT_TOO_LARGE, Item, ItemState, batch_of_members
@@ -79,7 +80,8 @@ class PackCollector:
         members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)
         try:
             layout = PackRecipe.of(pack).layout(members)
-            result = await self._fetch.fetch(pack, partial(self._split, pack, layout), files=len(layout.members))
+            split = partial(self._split, pack, layout, members)
+            result = await self._fetch.fetch(pack, split, files=len(layout.members))
         except ResultTooLarge as error:
             return await self._fetch.fail(pack, RESULT_TOO_LARGE, f"{error}; {error.hint}")
         except Unusable as unusable:
@@ -94,7 +96,16 @@ class PackCollector:
         ends = [*(self._end_of(pack, each) for each in saved), *too_large]
         return await self._record(pack, ends, await self._comparison.of(pack, members, result))
 
-    async def _split(self, pack: Item, layout: PackLayout, chunks: AsyncIterator[bytes]) -> PackResult:
+    async def _split(
+        self, pack: Item, layout: PackLayout, members: Sequence[Item], chunks: AsyncIterator[bytes]
+    ) -> PackResult:
+        """Raises ResultInvalid, and PackUnaccounted, which names the file."""
+        try:
+            return await self._split_by_tags(pack, layout, chunks)
+        except PackUnaccounted as error:
+            raise error.with_message(_with_file(str(error), members)) from error
+
+    async def _split_by_tags(self, pack: Item, layout: PackLayout, chunks: AsyncIterator[bytes]) -> PackResult:
         recipe = PackRecipe.of(pack)
         splitter = PackSplitter(
             layout,
@@ -140,6 +151,15 @@ class PackCollector:
         changes: ItemChanges = {"error_code": RESULT_TOO_LARGE, "error_message": f"{error}; {error.hint}"}
         changes |= of_pack(pack)
         return Move(item=member, state=_S.FAILED, reason=RESULT_TOO_LARGE, changes=changes)
+
+
+def _with_file(message: str, members: Sequence[Item]) -> str:
+    """Return a message about a row or a member with the name of the file in the place of its tag, as people know it."""
+    found = next((member for member in members if member.tag and member.tag in message), None)
+    if found is None or found.tag is None:
+        return message
+    text = re.sub(rf"{re.escape(found.tag)}\.(\d+)", lambda row: f"{row[1]} of {found.source}", message, count=1)
+    return text if text != message else message.replace(found.tag, found.source, 1)
 
 
 def of_pack(pack: Item) -> ItemChanges:
