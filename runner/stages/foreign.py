@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NAMED_MOST = 5
 """Imports that the message names (choice)."""
 
+_REMEMBERED_IMPORTS = 10_000
 _URL_LIFE = timedelta(minutes=30)
 """After this time, an import that never got data could be FAILED: nothing documents it."""
 
@@ -66,6 +67,7 @@ class ForeignWatch(WrappedApi):
         self._began_at_latest: datetime | None = None
         """When the run began by the clock that dates imports, or a moment later; None before the first create."""
         self._own: set[str] = set()
+        """Some of the imports that the ledger knows, so that it is not asked for them again."""
         self._others: dict[str, RemoteImport] = {}
 
     def first_walk_done(self) -> None:
@@ -81,10 +83,11 @@ class ForeignWatch(WrappedApi):
         remote = self._others.get(tag)
         if remote is None:
             return
-        if remote.import_id not in self._own and self._has_new_data(remote):
+        is_own = bool(await self._ledger.owners([remote.import_id]))
+        if not is_own and self._has_new_data(remote):
             raise self._error([(source, remote)])
-        del self._others[tag]
-        if remote.import_id not in self._own:
+        self._others.pop(tag, None)
+        if not is_own:
             await self._ledger.keep_orphans([remote])
             raise TagInUse(f"an import of {source} that a run before this one has made was not known yet")
 
@@ -108,6 +111,8 @@ class ForeignWatch(WrappedApi):
     async def _judge(self, imports: Iterable[RemoteImport]) -> None:
         found = {remote.import_id: remote for remote in imports if self._has_new_data(remote)}
         owned = await self._ledger.owners(found) if found else {}
+        if len(self._own) > _REMEMBERED_IMPORTS:
+            self._own.clear()
         self._own.update(owned)
         foreign = {tag_of(found[one].original_filename) or "": found[one] for one in found if one not in owned}
         self._others.update(foreign)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -262,3 +262,21 @@ async def test_a_file_that_another_ledger_has_sent_is_not_sent_while_a_slow_retr
     await after(30, bench, appear)
     assert stopped(bench, "59.csv")
     assert sum("59" in name for name in sent(bench)) == 1
+
+
+async def test_imports_of_this_run_are_no_other_run_once_it_has_made_more_than_it_remembers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runner.stages.foreign._REMEMBERED_IMPORTS", 5)
+    bench = Bench(FILES)
+    asked: list[set[str]] = []
+    owners = bench.ledger.owners
+
+    async def noted(import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        asked.append({*import_ids})
+        return await owners(asked[-1])
+
+    bench.ledger.owners = noted  # type: ignore[method-assign]
+    result = await bench.run()
+    assert result.by_state == {S.COLLECTED: len(FILES)}
+    assert len(set.union(*asked)) < sum(map(len, asked)), "some were asked for again"
