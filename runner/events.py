@@ -36,7 +36,7 @@ class ItemsDiscovered:
 class PacksChanged:
     """Of the `total` packs that a run knows, `ended` have ended, and `unsent` have no import yet.
 
-    `waiting` of the queued files wait for packs that are not made yet.
+    `waiting` of the queued files wait for packs that are not made yet: all of them while they are read to plan packs.
     """
 
     total: int

@@ -98,7 +98,7 @@ class Packing:
         self._stopped: set[str] = set()
         self._uncompared: Counter[str] = Counter()
         self._is_planned = asyncio.Event()
-        self._to_make = self._ended_count = 0
+        self._to_make = self._ended_count = self._reading_count = 0
         self._unsent: set[str] = set()
         self._sends = True
         """Whether this run sends files; otherwise only results of packs are saved."""
@@ -111,7 +111,8 @@ class Packing:
     def _tell(self) -> None:
         known = len(self._made) + self._to_make
         unsent = len(self._unsent) + self._to_make
-        self._emit(PacksChanged(total=known, ended=self._ended_count, unsent=unsent, waiting=len(self._planned)))
+        waiting = len(self._planned) + self._reading_count
+        self._emit(PacksChanged(total=known, ended=self._ended_count, unsent=unsent, waiting=waiting))
 
     def is_planned(self, item: Item) -> bool:
         """Return whether an item waits for a pack that is about to be made."""
@@ -159,11 +160,7 @@ class Packing:
         await self._apply_filters(await self._packs.unsent.settle(lost, others))
         await self._recover()
         await self._adopt({tag: one for tag, one in lost.items() if tag not in self._made}, others)
-        plan = None
-        if self._packs.can_plan:
-            could_read = self._packs.others.could_read
-            queued = self._queued(lambda item: skip(item) or not could_read(item))
-            plan = await self._packs.planner.plan(queued, proven=await self._proven())
+        plan = await self._planned_of(skip) if self._packs.can_plan else None
         planned = set() if plan is None else self._packs.maker.tags_of(plan)
         for tag in self._lost.keys() - planned - self._made:
             raise self._lost[tag]
@@ -176,6 +173,18 @@ class Packing:
                 self._emit(Notice(code="packing", message=_plan_sentence(plan)))
                 self._tell()
         self._is_planned.set()
+
+    async def _planned_of(self, skip: Callable[[Item], bool]) -> PackPlan:
+        """Return the plan for the queued files; while they are read, none of them counts as a create to come."""
+        could_read = self._packs.others.could_read
+        queued = self._queued(lambda item: skip(item) or not could_read(item))
+        self._reading_count = self._transitions.by_state.get(_S.QUEUED, 0)
+        self._tell()
+        try:
+            return await self._packs.planner.plan(queued, proven=await self._proven())
+        finally:
+            self._reading_count = 0
+            self._tell()
 
     async def _adopt(self, lost: dict[str, LostPack], others: dict[str, LostPack]) -> None:
         adoption = await self._packs.adopter.adopt(lost, others)

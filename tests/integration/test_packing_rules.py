@@ -184,6 +184,15 @@ async def test_a_file_that_needs_a_review_waits_for_one_alone_and_the_others_are
     assert await night.delivered() == Counter(f"Ann {number:02}.csv" for number in range(12))
 
 
+async def test_no_file_counts_as_a_create_to_come_while_all_are_read_to_plan_packs(night: Night) -> None:
+    inbox_of(night, 8)
+    await night.run()
+    first = next(at for at, event in enumerate(night.events) if isinstance(event, Notice) and event.code == "packing")
+    waiting = [event.waiting for event in night.events[:first] if isinstance(event, PacksChanged)]
+    assert waiting == [8, 0]
+    assert [event for event in night.events if isinstance(event, PacksChanged)][-1].waiting == 0
+
+
 async def test_a_review_of_a_file_that_left_its_pack_is_dismissed_as_any_other(night: Night) -> None:
     inbox_of(night, 8, bad=1)
     await night.run()
