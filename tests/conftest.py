@@ -6,8 +6,10 @@ import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import engine
@@ -36,13 +38,15 @@ settings.load_profile("default")
 def pytest_configure(config: pytest.Config) -> None:
     """Bound the time that Hypothesis spends on shrinking; it has no public setting for that.
 
-    Stop garbage collections until all tests are collected: nothing that is made until then is garbage.
+    Stop garbage collections until all tests are collected: hardly anything that is made until then is garbage.
+    Read the descriptions of AWS once: each session of botocore would read them again, which takes as long as a test.
     Keep the files of tests in memory if there is room: on a disk, tests wait most of their time, as their ledgers do.
     """
     if _has_room(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     assert engine.MAX_SHRINKING_SECONDS > MOST_SHRINKING_S
     engine.MAX_SHRINKING_SECONDS = MOST_SHRINKING_S
+    botocore.session.create_loader = cache(botocore.session.create_loader)
     gc.disable()
 
 
@@ -55,7 +59,6 @@ def _has_room(directory: Path) -> bool:
 
 def pytest_collection_finish() -> None:
     """Keep thousands of collected tests out of every later garbage collection, of which many tests ask for one."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 
