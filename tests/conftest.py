@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 
+import botocore.httpsession
 import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,13 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Bound the time that Hypothesis spends on shrinking; it has no public setting for that.
 
     Stop garbage collections until all tests are collected: hardly anything that is made until then is garbage.
-    Read the descriptions of AWS once: each session of botocore would read them again, which takes as long as a test.
+    Read the descriptions of AWS once, and no certificates: each session and client of botocore would read them again,
+    which takes as long as a test, and the AWS of tests speaks no TLS.
     Keep the files of tests in memory if there is room: on a disk, tests wait most of their time, as their ledgers do.
     """
     if _has_room(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     assert engine.MAX_SHRINKING_SECONDS > MOST_SHRINKING_S
     engine.MAX_SHRINKING_SECONDS = MOST_SHRINKING_S
+    botocore.httpsession.where = lambda: None
     botocore.session.create_loader = cache(botocore.session.create_loader)
     gc.disable()
 
