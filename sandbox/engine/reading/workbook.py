@@ -181,12 +181,12 @@ class SpooledRows:
         write = csv.writer(self._file).writerow
         count = 0
         for number, cells in enumerate(rows):
-            row = _texts(cells)
-            _check_lengths(row, cells, number, long)
-            count += len(row)
-            if count > STREAMED_CELLS_MAX_COUNT:
-                raise UnreadableFileError(_TOO_MANY_STREAMED_CELLS)
+            row = _texts(cells) if cells else []
             if row:
+                _check_lengths(row, cells, number, long)
+                count += len(row)
+                if count > STREAMED_CELLS_MAX_COUNT:
+                    raise UnreadableFileError(_TOO_MANY_STREAMED_CELLS)
                 check_widths([row], number)
             write(row)
         self._file.flush()
