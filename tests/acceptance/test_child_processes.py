@@ -89,7 +89,7 @@ def watched_children() -> Iterator[dict[str, dict[str, str]]]:
     before = set(children_of(os.getpid()))
 
     def watch() -> None:
-        while not done.wait(0.005):
+        while not done.wait(0.02):
             for parent in set(children_of(os.getpid())) - before:
                 with suppress(OSError):
                     seen.update(started_by(parent))
