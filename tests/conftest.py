@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 
+import aiobotocore.httpsession
 import botocore.httpsession
 import botocore.session
 import pytest
@@ -48,7 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     assert engine.MAX_SHRINKING_SECONDS > MOST_SHRINKING_S
     engine.MAX_SHRINKING_SECONDS = MOST_SHRINKING_S
-    botocore.httpsession.where = lambda: None
+    for module in (aiobotocore.httpsession, botocore.httpsession):
+        module.get_cert_path = lambda _verify: None
     botocore.session.create_loader = cache(botocore.session.create_loader)
     gc.disable()
 
