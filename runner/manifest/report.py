@@ -88,6 +88,9 @@ class Report:
         }
         self._by_look: Counter[tuple[str, str]] = Counter()
         self._creates = CreatesOverTime(quota)
+        self._held_count = 0
+        """Failed items that a run does not send again, only a redrive."""
+
         self._packs: set[str] = set()
         """The imports of packs that are counted, which are few, because each has many items."""
 
@@ -111,6 +114,7 @@ class Report:
         if item.state is ItemState.NEEDS_REVIEW:
             self._take_review(item)
         if item.state in self._lists and not item.is_dismissed:
+            self._held_count += item.state is ItemState.FAILED and item.is_held
             await self._lists[item.state].add(item)
 
     def _count_create(self, item: Item) -> None:
@@ -202,6 +206,8 @@ class Report:
             "files_left_out": self._files.count - len(files),
             "lists": self._lists,
             "resend": self._resend(),
+            "held_count": self._held_count,
+            "redrive": f"bulkhead {'' if batch.driver == 'runner' else 'cloud '}redrive {batch.batch_id}",
             "is_open": any(look == "open" for look, _ in self._by_look),
         }
 
@@ -233,9 +239,9 @@ class Report:
         return found
 
     def _resend(self) -> str | None:
-        """Return the command that sends failed files again; None if it is not known where they are."""
-        place = self._place.text
-        if place is None or self._batch.driver != "runner":
+        """Return the command that sends failed files again; None if all are held, or nobody knows where they are."""
+        place, failed = self._place.text, self._lists[ItemState.FAILED]
+        if place is None or self._held_count == failed.count + failed.left_out or self._batch.driver != "runner":
             return None
         out = self._batch.out
         name = FAILED_TXT if is_s3(out) else f"{out}/{FAILED_TXT}"

@@ -76,6 +76,18 @@ async def test_the_page_shows_counts_rows_creates_reasons_reviews_and_files() ->
     assert "rows left out 1 file, 2 rows" in text
 
 
+@pytest.mark.parametrize("refused_count", [0, 2])
+async def test_the_page_sends_nobody_to_a_run_for_failed_files_that_only_a_redrive_sends_again(
+    refused_count: int,
+) -> None:
+    held = [failed(f"held{number}.csv", "a row is lost", code="pack_unaccounted") for number in range(3)]
+    page = await page_of(*held, *(failed(f"bad{number}.csv") for number in range(refused_count)))
+    assert ("--retry-failed" in page.text) == (refused_count > 0)
+    assert (
+        f"3 files may be at the vendor, so no run sends them again: bulkhead redrive {ID} asks the vendor" in page.text
+    )
+
+
 async def test_the_page_counts_one_create_for_all_files_of_a_pack() -> None:
     packs = [("one", 40), ("two", 2)]
     members = [
