@@ -36,7 +36,7 @@ from runner.stages.pack_results import of_pack
 from runner.stages.pack_source import MEMBER_UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from runner.config.routes import Routes
     from runner.events import EventHook
@@ -113,14 +113,17 @@ class PackEnds:
         maker: PackMaker,
         transitions: Transitions,
         absence: Absence,
+        is_off: Callable[[Item], bool],
         emit: EventHook,
     ) -> None:
+        """`is_off` tells whether files of a pack's route are not packed any more: no new packs are made of them."""
         self._ledger = ledger
         self._api = api
         self._routes = routes
         self._maker = maker
         self._transitions = transitions
         self._absence = absence
+        self._is_off = is_off
         self._emit = emit
         self._deletes: Counter[str] = Counter()
 
@@ -317,14 +320,19 @@ class PackEnds:
         return count
 
     async def _halve(self, pack: Item, members: Sequence[Item]) -> tuple[Item, ...]:
-        if len(members) < SMALLEST_HALVED:
+        if len(members) < SMALLEST_HALVED or self._is_off(pack):
             return ()
         middle = len(members) // 2
         self._say(f"a pack of {counted(len(members), 'file')} failed, and is sent again as two")
         return await self._repack(pack, [members[:middle], members[middle:]])
 
     async def _repack(self, pack: Item, groups: Sequence[Sequence[Item]]) -> tuple[Item, ...]:
-        """Put members of an ended pack into new packs, each group that can be; the others are still packed in it."""
+        """Put members of an ended pack into new packs, each group that can be; the others are still packed in it.
+
+        If packing is off now, no group can be.
+        """
+        if self._is_off(pack):
+            return ()
         recipe = replace(PackRecipe.of(pack), instead_of=pack.source if _is_watched(pack) else "")
         route = recipe.member_route(self._routes)
         if route is None:

@@ -250,6 +250,7 @@ class Packs:
             maker=self.maker,
             transitions=stages.transitions,
             absence=stages.absence,
+            is_off=self.is_off,
             emit=context.emit,
         )
 

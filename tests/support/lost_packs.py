@@ -246,7 +246,7 @@ class LostPackBench:
         """See to the unsent packs of this ledger; return the files that are queued again."""
         ends = PackEnds(
             ledger=self.ledger, api=self.vendor, routes=Routes([ROUTE]), maker=self.maker,
-            transitions=self._transitions, absence=self._absence, emit=self._take,
+            transitions=self._transitions, absence=self._absence, is_off=lambda _: False, emit=self._take,
         )  # fmt: skip
         unsent = UnsentPacks(
             self.ledger, batch_of_packs("b"), members=self._members, others=self.others, ends=ends,

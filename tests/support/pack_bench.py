@@ -30,7 +30,10 @@ BATCH = Batch(batch_id="b", source_uri="inbox", account="a", out="out", config="
 class PackBench:
     """A pack of `count` files in a ledger, `1.csv` and so on, and what ends it."""
 
-    def __init__(self, count: int = 3, *, is_canary: bool = False, routes: tuple[Route, ...] = (ROUTE,)) -> None:
+    def __init__(
+        self, count: int = 3, *, is_canary: bool = False, is_off: bool = False, routes: tuple[Route, ...] = (ROUTE,)
+    ) -> None:
+        """`is_off`: somebody has said since that files are not packed."""
         self.names = tuple(f"{number}.csv" for number in range(1, count + 1))
         self._is_canary = is_canary
         clock = LoopClock()
@@ -46,6 +49,7 @@ class PackBench:
             maker=maker,
             transitions=transitions,
             absence=Absence(api=vendor, transitions=transitions),
+            is_off=lambda _: is_off,
             emit=self.take,
         )
         self.dissolved = DissolvedPacks(

@@ -319,6 +319,29 @@ async def test_after_three_reviews_in_a_row_whose_errors_name_one_file_each_all_
         created = await bench.created(creating, remote.import_id)
         pack = await bench.in_review(await bench.ledger.advance(created, S.PROCESSING, reason="x"))
     assert sizes == [9, 8, 7, 6]
+
+
+@pytest.mark.parametrize(
+    ("state", "trouble"),
+    [
+        (S.FAILED, {"error_code": "import_failed", "error_message": "no"}),
+        (S.REJECTED, {"error_code": "member_unreadable", "error_message": "tag of 1.csv"}),
+    ],
+)
+async def test_no_new_pack_is_made_of_a_pack_that_failed_if_packing_is_off_now(
+    state: ItemState, trouble: dict[str, Any]
+) -> None:
+    bench = PackBench(9, is_off=True)
+    end = await bench.ends.settle(await bench.pack(state, **trouble))
+    assert end.new_packs == ()
+    assert [(one.state, one.pack) for one in await bench.members()] == [(S.QUEUED, None)] * 9
+    assert not [said for said in bench.said if "as two" in said]
+
+
+async def test_no_new_pack_is_made_of_a_pack_in_review_if_packing_is_off_now() -> None:
+    bench = PackBench(is_off=True)
+    _, end = await bench.ends.end_review(await bench.pack_in_review())
+    assert end.new_packs == ()
     assert {one.state for one in await bench.members()} == {S.QUEUED}
 
 
