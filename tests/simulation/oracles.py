@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner.ledger.protocol import Ledger
-from runner.models import CreateRequest, Item, ItemKind, ItemState, batch_of_packs, tag_of
+from runner.models import (
+    FILTERED_OUT,
+    PACK_REVIEW_OPEN,
+    CreateRequest,
+    Item,
+    ItemKind,
+    ItemState,
+    batch_of_packs,
+    tag_of,
+)
 from runner.packing.body import PackBody
 from runner.row_counts import NO_ROWS
 from runner.stages.absence import is_suspected
+from tests.simulation.options import Options, OptionsWatch
 from tests.support.inputs import rows_dropped
 from tests.support.process import settled
 from tests.support.seeds import Judges as Base
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from tests.simulation.plan import Plan
     from tests.support.inputs import Input
     from tests.support.vendor import Vendor
+    from tests.support.worlds import OddFiles
 
 _S = ItemState
 NOT_OPEN = frozenset({_S.COLLECTED, _S.FAILED, _S.REJECTED, _S.NEEDS_REVIEW, _S.UNCERTAIN, _S.SKIPPED})
@@ -44,6 +55,7 @@ class Judges(Base):
         vendor: Vendor,
         ledger: Callable[[], Ledger],
         saved: Callable[[str], bytes | None],
+        files: OddFiles,
     ) -> None:
         super().__init__()
         self._plan = plan
@@ -55,6 +67,10 @@ class Judges(Base):
         self._vendor = vendor
         self._ledger = ledger
         self._saved = saved
+        self._files = files
+        self._options = Options()
+        self._watch = OptionsWatch(batch_id, self._options, ledger=ledger, fail=self.fail)
+        self._ever_gone: set[str] = set()
         self.life = 0
         self.attempts: Counter[tuple[int, str]] = Counter()
         self._sent_at: dict[str, float] = {}
@@ -69,6 +85,12 @@ class Judges(Base):
         for given in self.inputs.values():
             self._versions[given.source][given.version] = given
 
+    def options_are(self, options: Options) -> None:
+        """Remember the options of the run that begins."""
+        self._options = options
+        self._ever_gone |= options.gone
+        self._watch = OptionsWatch(self.batch_id, options, ledger=self._ledger, fail=self.fail)
+
     def ledger_was_lost(self) -> None:
         """Remember what a new ledger can't know."""
         self._unknown = set(self._vendor.seen.data_of)
@@ -80,6 +102,7 @@ class Judges(Base):
         items = [self._item(source)] if source else self._named(request.original_filename)
         if not any(item is not None and item.state is _S.CREATING for item in items):
             self.fail(f"I4: a create of {source or request.original_filename} leaves without a durable intent")
+        self._watch.create_leaves(request, items)
 
     def upload_leaves(self, import_id: str, source: str) -> None:
         """I4: a first byte leaves only when the import is durably bound to its item, and to no other.
@@ -186,6 +209,11 @@ class Judges(Base):
             pack = self._pack_of(import_id)
             if pack is not None and pack.error_code == "dissolved" and at < now - 60:
                 self.fail(f"I3: the pack of import {import_id} arrived, and the ledger says that it is dissolved")
+        known = settled(self._ledger().owners(self._vendor.seen.kept)) if self._plan.loses_ledger else None
+        for import_id in self._vendor.seen.kept if known is None else known:
+            pack, at = self._pack_of(import_id), self._vendor.seen.reviewed.get(import_id, now)
+            if pack is not None and pack.error_code == PACK_REVIEW_OPEN and not pack.was_imported and at < now - 60:
+                self.fail(f"I3: the review of import {import_id} is finished, and the ledger says that it is open")
 
     def _collected(self, item: Item, path: str, sha256: str, import_id: str | None) -> None:
         kept = self._saved(path)
@@ -305,7 +333,7 @@ class Judges(Base):
 
     def _is_struck(self, item: Item) -> bool:
         """Tell whether an import of the item's content met something odd, or an earlier item with it waits."""
-        if self._waits_for_a_pack(item):
+        if self._waits_for_a_pack(item) or self._files.met or self._ever_gone:
             return True
         alike = {given.source for given in self.inputs.values() if given.content == self.inputs[item.source].content}
         owners = settled(self._ledger().owners(self._vendor.odd.struck))
@@ -321,7 +349,8 @@ class Judges(Base):
     def all_has_ended(self) -> None:
         """I3, I8: in the end every input has the fate that its data asks for, and the vendor agrees."""
         items = {item.source: item for item in self.items()}
-        if items.keys() != self.inputs.keys():
+        unlisted = self._options.left_out | self._options.gone
+        if not self.inputs.keys() - unlisted <= items.keys() <= self.inputs.keys():
             self.fail(f"I3: the batch holds {len(items)} items of {len(self.inputs)}")
         for source, item in items.items():
             self._fate(source, item)
@@ -334,7 +363,7 @@ class Judges(Base):
             "broken": {_S.FAILED},
             "refused": {_S.REJECTED},
         }[self.inputs[source].fate]
-        if self._is_excused(item):
+        if self._is_excused(item) or self._was_not_sent(item):
             return
         if item.state not in wanted:
             self.fail(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
@@ -360,14 +389,49 @@ class Judges(Base):
             return True
         if item.error_code == "pack_review_finished" and self._arrived_once(item):
             return True
+        if item.error_code == PACK_REVIEW_OPEN and self._is_kept(item):
+            return True
         is_as_swallowed = item.error_code in (None, "upload_not_taken") or is_suspected(item)
         return self._import_of(item) in self._vendor.odd.swallowed and is_as_swallowed
+
+    def _was_not_sent(self, item: Item) -> bool:
+        """Tell whether an item rightly ends without an import: it is left out, was gone, or nobody may read it."""
+        is_left_out = item.state is _S.SKIPPED and item.error_code == FILTERED_OUT
+        is_gone = item.state is _S.REJECTED and item.error_code == "not_found" and item.source in self._ever_gone
+        is_denied = item.state is _S.REJECTED and item.error_code == "unreadable" and item.source in self._files.denied
+        if not (is_gone or is_denied or (is_left_out and item.source in self._options.left_out | self._options.gone)):
+            return False
+        data_of, data = self._vendor.seen.data_of, self.inputs[item.source].data
+        given = [one for one, sources in data_of.items() if data in sources and not self._is_void(one)]
+        # A ledger that is lost may have sent it alone: nothing tells so while nobody may read it.
+        return not given or (self._plan.loses_ledger and self._vendor.seen.packs.isdisjoint(given))
+
+    def some_lost_member_is_unreadable(self) -> bool:
+        """Tell whether a file of a pack without an owner cannot be read now, or was rejected for it.
+
+        If such a pack has no list, it may have any file that cannot be read.
+        """
+        owned = settled(self._ledger().owners(self._vendor.seen.packs))
+        if self._plan.loses_out and self._files.met and self._vendor.seen.packs - owned.keys():
+            return True
+        lost = {data for one in self._vendor.seen.packs - owned.keys() for data in self._vendor.seen.data_of[one]}
+        return any(
+            given.data in lost and source in self._files.met
+            for source in self.inputs
+            for given in self._versions[source].values()
+        )
 
     def _arrived_once(self, item: Item) -> bool:
         """Tell whether the vendor has an item's data from its dissolved pack, and from no other import."""
         data_of = self._vendor.seen.data_of
         given = [one for one, sources in data_of.items() if item.source in sources and not self._is_void(one)]
-        return item.carrying_id in self._vendor.seen.finished and not given
+        return (item.carrying_id in self._vendor.seen.finished and not given) or self._is_kept(item)
+
+    def _is_kept(self, item: Item) -> bool:
+        """Tell whether no import has an item's data but its pack's, which the vendor refuses to delete."""
+        data_of, data = self._vendor.seen.data_of, self.inputs[item.source].data
+        given = {one for one, sources in data_of.items() if data in sources and not self._is_void(one)}
+        return item.carrying_id in self._vendor.seen.kept and given <= {item.carrying_id}
 
     def left_open(self) -> list[Item]:
         """Return the open items of the ledger but those that rightly wait.
@@ -392,7 +456,7 @@ class Judges(Base):
 
     def _may_be_unaccounted(self, item: Item) -> bool:
         """Tell whether the result of an item's pack, or what is said of its rows, is odd."""
-        odd = {*self._vendor.odd.damaged, *self._vendor.seen.finished}
+        odd = {*self._vendor.odd.damaged, *self._vendor.seen.finished, *self._vendor.seen.reviewed}
         return World.ODD_METADATA in self._plan.worlds or item.carrying_id in odd
 
     def _import_of(self, item: Item) -> str | None:

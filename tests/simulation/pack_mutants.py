@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runner.models import ItemState
+from runner.errors import Unavailable
+from runner.local import packing
+from runner.models import PACK_REVIEW_OPEN, ItemState
 from runner.packing import split
-from runner.stages import dissolved_packs, found_lists, pack_ends, pack_making
-from runner.stages.lost_members import LostMember, LostMembers
+from runner.stages import dissolved_packs, found_lists, pack_ends, pack_making, pack_source
+from runner.stages.lost_members import LostMember, LostMembers, MemberUnclear
 from runner.stages.lost_packs import LostPacks, PackAdopter
 from runner.stages.pack_lists import PackLists
 from runner.stages.pack_recipe import PackRecipe
+from runner.stages.packs import Packs
 from tests.simulation.plan import Life, Plan, within
 from tests.support.process import ProcessLedger
 from tests.support.seeds import Mutant
@@ -73,6 +76,27 @@ def finished_packs(plan: Plan) -> Plan:
     """Let people finish reviews of packs that are being deleted, and let a run after that see it."""
     plan = within(plan, frozenset({World.FINISHED_PACK}))
     return replace(plan, mispredicted=1.0, lives=(Life(kill_at=600 + plan.seed, rest_s=4000.0),), deletions=())
+
+
+def kept_reviews(plan: Plan) -> Plan:
+    """Refuse to delete packs in review, and let a run after that see it."""
+    plan = within(plan, frozenset({World.KEPT_REVIEW}))
+    return replace(plan, mispredicted=1.0, lives=(Life(rest_s=4000.0),), deletions=(), outages=(), full=())
+
+
+def other_options(plan: Plan) -> Plan:
+    """Run with other options each time."""
+    return within(plan, frozenset({World.OTHER_OPTIONS}))
+
+
+def unreadable(plan: Plan) -> Plan:
+    """Let some files not be readable."""
+    return within(plan, frozenset({World.UNREADABLE}))
+
+
+def unreadable_and_lost(plan: Plan) -> Plan:
+    """Let some files not be readable, also while a lost ledger is made up for."""
+    return within(plan, frozenset({World.UNREADABLE, World.LOST_LEDGER}))
 
 
 def older_rows_for_a_changed_file(patch: pytest.MonkeyPatch) -> None:
@@ -204,6 +228,61 @@ def deleted_without_a_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pack_ends.PackEnds, "_deleted", dissolve)
 
 
+def refused_delete_taken_for_done(patch: pytest.MonkeyPatch) -> None:
+    async def dissolve(self: Any, pack: Item, *_: Any, **__: Any) -> Any:
+        await self._dissolve(pack)
+        return await self._ledger.item(pack.batch_id, pack.source)
+
+    patch.setattr(pack_ends.PackEnds, "_refused", dissolve)
+
+
+def kept_reviews_not_watched(patch: pytest.MonkeyPatch) -> None:
+    watched = dissolved_packs.DissolvedPacks.watched
+
+    async def without_kept(self: Any) -> list[Item]:
+        return [pack for pack in await watched(self) if pack.error_code != PACK_REVIEW_OPEN]
+
+    patch.setattr(dissolved_packs.DissolvedPacks, "watched", without_kept)
+
+
+def unsent_packs_sent_as_recorded(patch: pytest.MonkeyPatch) -> None:
+    async def leave(_: Any) -> None:
+        """Send every pack that is recorded."""
+
+    patch.setattr(packing.Packing, "_release_unsent", leave)
+
+
+def switch_of_packing_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Packs, "is_off", lambda *_: False)
+
+
+def unreadable_files_taken_for_changed(patch: pytest.MonkeyPatch) -> None:
+    prepared = LostMembers._prepared
+
+    async def none_if_unclear(self: Any, item: Item) -> Any:
+        try:
+            return await prepared(self, item)
+        except MemberUnclear:
+            return None
+
+    patch.setattr(LostMembers, "_prepared", none_if_unclear)
+
+
+def unreadable_files_left_out(patch: pytest.MonkeyPatch) -> None:
+    read_all = pack_source.PackSource._read_all
+
+    async def without_them(self: Any, pack: Item, members: Any, route: Any, rules: Any) -> Any:
+        read: list[Any] = []
+        for member in members:
+            try:
+                read += await read_all(self, pack, [member], route, rules)
+            except Unavailable:
+                continue
+        return read
+
+    patch.setattr(pack_source.PackSource, "_read_all", without_them)
+
+
 PACK_MUTANTS = (
     Mutant("a member is queued before its pack is deleted", queued_before_the_delete, reviews),
     Mutant("packs of a lost ledger are passed over", lost_packs_passed_over, lost_ledgers),
@@ -218,5 +297,11 @@ PACK_MUTANTS = (
     Mutant("members of a lost pack are packed again", members_packed_again, changed_inboxes),
     Mutant("no list of a pack is written", unlisted, changed_and_damaged),
     Mutant("rows of changed files are not counted", changed_rows_uncounted, changed_inboxes),
-    Mutant("a damaged result tells the files of a pack", results_without_a_proof, lost_outs),
+    Mutant("a pack whose delete is refused is dissolved", refused_delete_taken_for_done, kept_reviews),
+    Mutant("nobody looks whether a kept review was finished", kept_reviews_not_watched, kept_reviews, first_seed=16),
+    Mutant("filters do not hold for recorded packs", unsent_packs_sent_as_recorded, other_options, first_seed=4),
+    Mutant("packs are sent although packing is off", switch_of_packing_ignored, other_options, first_seed=25),
+    Mutant("a file that cannot be read is taken for another", unreadable_files_taken_for_changed, unreadable_and_lost),
+    Mutant("a pack is sent without its unreadable files", unreadable_files_left_out, unreadable, first_seed=4),
+    Mutant("a damaged result tells the files of a pack", results_without_a_proof, lost_outs, first_seed=166),
 )

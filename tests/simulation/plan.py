@@ -11,6 +11,7 @@ from runner.models import ItemKind
 from runner.packing.planner import PackLimits
 from sandbox.api_state import SandboxSettings
 from sandbox.quotas import CREATE_QUOTA, Rate
+from tests.simulation.options import Options
 from tests.support.inputs import Fate, Input
 from tests.support.vendor import Habits
 from tests.support.weather import MENU, Call, Kind
@@ -35,6 +36,9 @@ _OF_JSON = frozenset(
 )
 """Worlds that matter to JSON documents whose create was not answered."""
 
+_OF_ONE_LEDGER = frozenset({World.KEPT_REVIEW, World.OTHER_OPTIONS, World.UNREADABLE})
+"""Worlds that are judged only where no other run has files of the same source."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
@@ -52,6 +56,7 @@ class Life:
     loses_out: bool = False
     changes_inputs: bool = False
     """What happens meanwhile: the ledger is gone, all results are gone, files change, go, and come."""
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,8 @@ class Plan:
     stack: StackHabits | None = None
     """Whether the ledger is shared with functions that webhooks wake."""
     worlds: frozenset[World] = frozenset()
+    last_options: Options = field(default_factory=Options)
+    """The options of the runs without faults."""
     second_at: float = 0.0
     """When the run with the second ledger begins, if there is one."""
     second_slots: bool = False
@@ -255,14 +262,60 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         kept = plan.worlds - {World.FINISHED_PACK}
         plan = replace(plan, worlds=kept, lives=rested, filename_tag=True, stack=None, deletions=())
     if World.SECOND_LEDGER in plan.worlds:
+        plan = replace(plan, worlds=plan.worlds - _OF_ONE_LEDGER)
         plan = _with_second_ledger(plan)
     if rng.random() < 0.67 or World.LONG_OUTAGE in worlds:
-        return plan
+        return _with_pack_worlds(plan)
     calm = tuple(replace(life, kill_at=None, stop_after_s=None, freezes=()) for life in plan.lives)
     rates: dict[Call, float] = {
         call: rate for call, rate in plan.rates.items() if call == "create" and worlds & _OF_JSON
     }
-    return replace(plan, lives=calm, rates=rates, outages=(), full=(), strangers=(), deletions=())
+    plan = replace(plan, lives=calm, rates=rates, outages=(), full=(), strangers=(), deletions=())
+    return _with_pack_worlds(plan)
+
+
+def _with_pack_worlds(plan: Plan) -> Plan:
+    """Let some imports of packs need a review if it cannot be deleted; let each run have options of its own."""
+    if World.KEPT_REVIEW in plan.worlds and plan.pack_limits is not None:
+        rng = _draws(plan.seed, "kept")
+        more = _more(rng, ("good", "good", "good", "review"))
+        plan = replace(plan, mispredicted=rng.choice((0.3, 1.0)), inputs=_joined(plan.inputs, more))
+    if not plan.worlds.isdisjoint({World.OTHER_OPTIONS, World.UNREADABLE}):
+        plan = replace(plan, worlds=plan.worlds - {World.NEXT_NIGHT, World.SHARED_OUT})
+    return _with_other_options(plan) if World.OTHER_OPTIONS in plan.worlds else plan
+
+
+def _with_other_options(plan: Plan) -> Plan:
+    """Let each run have options of its own, and end most runs but the last one early."""
+    rng = _draws(plan.seed, "options")
+    if plan.pack_limits is not None:
+        plan = replace(plan, inputs=_joined(plan.inputs, _more(rng, FATES)))
+    lives = plan.lives if len(plan.lives) > 1 else (*plan.lives, replace(plan.lives[-1], rest_s=60.0))
+    # A new ledger does not know files that are gone, and come back.
+    drawn = [Options.drawn(rng, plan.inputs, may_be_gone=not plan.loses_ledger) for _ in range(len(lives) + 1)]
+    if rng.random() < 0.7:
+        drawn[0] = Options()
+    last = drawn.pop() if rng.random() < 0.3 and not plan.loses_ledger else Options()
+    ended = [
+        rng.choice((life, replace(life, stop_after_s=rng.uniform(0, 90)), replace(life, kill_at=rng.randint(20, 150))))
+        for life in lives
+    ]
+    return replace(
+        plan,
+        quota=Rate(rng.choice((2, 3, plan.quota.count)), plan.quota.window_s),
+        lives=tuple(replace(life, options=options) for life, options in zip(ended, drawn, strict=False)),
+        last_options=last,
+    )
+
+
+def _more(rng: random.Random, fates: tuple[Fate, ...]) -> list[Input]:
+    """Return more small files."""
+    count = rng.choice((0, 6, 12))
+    return [Input.make(f"small/more-{number:02}.csv", ItemKind.FILE, rng.choice(fates)) for number in range(count)]
+
+
+def _joined(inputs: Iterable[Input], more: Iterable[Input]) -> tuple[Input, ...]:
+    return tuple(sorted((*inputs, *_tables(more)), key=lambda given: given.source))
 
 
 def _with_changes(plan: Plan) -> Plan:

@@ -21,11 +21,14 @@ from runner.config.run_spec import RunSpec
 from runner.config.units import Rate as Quota
 from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RateLimitedApi
+from runner.errors import StorageFull
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
 from runner.ledger.sqlite.ledger import SqliteLedger
+from runner.local.continuing import take_over
 from runner.local.pipeline import RunResult, Scope, run_batch
+from runner.local.redrive import Redrive
 from runner.models import Batch, CreateRequest, ItemState
 from runner.packing.canary import PredictedImport, PredictImport
 from runner.protocols import Sink
@@ -33,13 +36,14 @@ from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots, SlotStore
 from runner.quota.sqlite import SqliteSlots
 from runner.sinks import LocalSink
-from runner.sources import SourceSpec
 from runner.stages.absence import is_suspected
 from runner.stages.context import RunContext
 from runner.stages.packing_setup import PackingSetup
+from runner.stages.transitions import Transitions
 from runner.stop import StopReason, StopSignal
 from sandbox.api_state import SandboxState
 from sandbox.settings import SandboxSettings
+from tests.simulation.options import Options
 from tests.simulation.oracles import Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan, pack_plan_of, plan_of, shared_plan_of, within
 from tests.simulation.second_ledger import Sight
@@ -62,7 +66,7 @@ from tests.support.seeds import Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
-from tests.support.worlds import ALONE_ONLY, ON_BY_DEFAULT, Oddities, World, shows_others
+from tests.support.worlds import ALONE_ONLY, OF_PACKS, ON_BY_DEFAULT, OddFiles, Oddities, World, shows_others
 
 BATCH_ID = "simulated"
 NEXT_NIGHT = "simulated-next-night"
@@ -74,12 +78,12 @@ ROUTES = Routes(
         Route(name="files", schema_id="customers"),
     ]
 )
-CONFIG = RunSpec(source=SourceSpec(kind="directory", path="inbox"), routes=ROUTES).to_json()
 TABLE_FIELDS: tuple[dict[str, Any], ...] = tuple({"key": name.lower(), "label": name} for name in TABLE_HEADER)
 SCHEMAS: list[dict[str, Any]] = [
     {"id": "contacts", "name": "contacts", "fields": list(FIELDS), "settings": {}},
     {"id": "customers", "name": "customers", "fields": list(TABLE_FIELDS), "settings": {}},
 ]
+_OF_KEPT = ("pack_review_open", "pack_review_finished")
 SECOND_LIFE = 500_000
 """From this number on the vendor sees what the run with the second ledger asks for."""
 LONGEST_LIFE_S = 86_400.0
@@ -195,7 +199,11 @@ class Simulation:
         self._clock = SimulatedClock(loop)
         self._store = Store(plan, self._clock, stack)
         failing = Oddities(plan.worlds, seed=plan.seed).out_failures(until=plan.clears_at)
-        self._disk = Disk(loop, self._rng("disk"), full=plan.full, failing=failing)
+        self._files = OddFiles(plan.worlds, seed=plan.seed, until=plan.clears_at)
+        self._disk = Disk(
+            loop, self._rng("disk"), full=plan.full, failing=failing,
+            list_trouble=lambda now: self._files.list_trouble(now=now),
+        )  # fmt: skip
         self._vendor = beside._vendor if beside else self._make_vendor()
         self._judges = Judges(
             plan,
@@ -203,7 +211,9 @@ class Simulation:
             vendor=self._vendor,
             ledger=self._store.truth,
             saved=self._store.saved,
+            files=self._files,
         )
+        self._options = Options()
         self._events: list[int] = []
         self._stack = self._make_stack()
         self._sight: Sight | None = None
@@ -264,10 +274,7 @@ class Simulation:
             await self._play_to_the_end()
 
     async def _play_to_the_end(self) -> None:
-        for name, at, delay_s in self._plan.strangers:
-            self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
-        for at, choice in self._plan.deletions:
-            self._vendor.person_deletes(at=at, choice=choice)
+        self._let_others_act()
         second = None if self._second is None else self._loop.create_task(self._second.live_beside())
         for number, life in enumerate(self._plan.lives):
             await self._live(number, life)
@@ -284,10 +291,18 @@ class Simulation:
         if self._plan.reviewed:
             await self._finish_reviews()
         self._judge(self._judges.all_has_ended)
+        if World.KEPT_REVIEW in self._plan.worlds:
+            await self._redrive_kept()
         if World.SHARED_OUT in self._plan.worlds:
             await self._changed_night()
         elif World.NEXT_NIGHT in self._plan.worlds:
             await self._next_night()
+
+    def _let_others_act(self) -> None:
+        for name, at, delay_s in self._plan.strangers:
+            self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
+        for at, choice in self._plan.deletions:
+            self._vendor.person_deletes(at=at, choice=choice)
 
     async def _rest(self, number: int, life: Life) -> None:
         """Let the machine be idle; the ledger may be lost meanwhile, and files may change."""
@@ -307,16 +322,19 @@ class Simulation:
         self._inputs = {given.source: given for given in inputs}
         self._judges.inputs_changed(self._inputs.values())
 
+    def _calm(self) -> Life:
+        return Life(options=self._plan.last_options)
+
     async def _live_without_faults(self, number: int) -> None:
-        reason = await self._live(number, Life())
+        reason = await self._live(number, self._calm())
         if reason is StopReason.FOREIGN_IMPORTS and self._sight is not None and not self._sight.knows_time:
             # It may have taken imports of a moment before for later ones; its hint says to resume.
-            await self._live(number, Life())
+            await self._live(number, self._calm())
         self._refuse_lost_pack(reason)
         left = self._judges.left_open()
         if left and all(map(is_suspected, left)):
             # Three lists prove that an import is gone. If they are long, a run defers its item before the third.
-            await self._live(number, Life())
+            await self._live(number, self._calm())
             left = self._judges.left_open()
         if left:
             raise self.broken(f"I8: open after a run without faults: {[item.source for item in left]}")
@@ -330,6 +348,7 @@ class Simulation:
         if reason is not StopReason.FOREIGN_IMPORTS or self._plan.pack_limits is None:
             return False
         is_unknown = self._plan.loses_out and self._judges.some_pack_is_untold()
+        is_unknown = is_unknown or self._judges.some_lost_member_is_unreadable() or bool(self._options.left_out)
         return World.SECOND_LEDGER in self._plan.worlds or is_unknown
 
     async def live_beside(self) -> None:
@@ -360,11 +379,44 @@ class Simulation:
         await self._finish_reviews()
         self._judge(self._judges.newest_results_are_kept)
 
+    async def _redrive_kept(self) -> None:
+        """Finish or delete the reviews whose imports the vendor has kept, and redrive their files as the guide says."""
+        kept = [item for item in self._judges.items() if item.error_code in _OF_KEPT]
+        deletes = self._rng("kept reviews").random() < 0.5
+        for import_id in sorted({item.carrying_id or "" for item in kept}):
+            self._vendor.person_deletes_reviewed(import_id) if deletes else self._vendor.person_reviews(import_id)
+        number = len(self._plan.lives) + 1
+        if kept and not deletes:
+            await self._live(number, self._calm())
+            self._judge(self._judges.all_has_ended)
+        for item in kept:
+            await self._redrive(item.source, number)
+        if kept:
+            self._refuse_lost_pack(await self._live(number + 1, self._calm()))
+            self._judge(self._judges.all_has_ended)
+            left = [item for item in self._judges.items() if item.error_code in _OF_KEPT]
+            if left:
+                raise self.broken(f"I3: redriven, and held again: {[item.source for item in left]}")
+
+    async def _redrive(self, source: str, number: int) -> None:
+        """Fetch the result of a file's pack, or send the file again if the vendor does not have its import any more."""
+        ledger, process = self._store.ledger, Process(self._trace, self._loop)
+        api = SimulatedApi(self._vendor, process, self._loop, life=number)
+        transitions = Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
+
+        async def open_api() -> SimulatedApi:
+            return api
+
+        redrive = Redrive(ledger, transitions, open_api)
+        for again in (False, True):
+            if await redrive.batch(self._batch_id, states={ItemState.FAILED}, match=source, again=again):
+                break
+
     async def _finish_reviews(self) -> None:
         for item in self._judges.items():
             if item.state is ItemState.NEEDS_REVIEW:
                 self._vendor.person_reviews(item.import_id or "")
-        await self._live(len(self._plan.lives) + 1, Life(), scope=Scope.TRACK_WATCH)
+        await self._live(len(self._plan.lives) + 1, self._calm(), scope=Scope.TRACK_WATCH)
         if left := [item.source for item in self._judges.items() if item.state is ItemState.NEEDS_REVIEW]:
             raise self.broken(f"I8: reviews are finished, but not seen: {left}")
 
@@ -375,6 +427,8 @@ class Simulation:
         self._trace.note("life", str(number))
         self._clock.skew_s = life.skew_s
         self._judges.life = number
+        self._options = life.options
+        self._judges.options_are(life.options)
         self._store.reopen()
         stop = StopSignal()
         process = Process(self._trace, self._loop, kill_at=life.kill_at, freezes=dict(life.freezes))
@@ -422,24 +476,39 @@ class Simulation:
 
     async def _program(self, process: Process, number: int, stop: StopSignal, scope: Scope) -> RunResult | None:
         ledger = self._ledger_of(process)
-        batch = await self._batch(ledger)
         context = self._context(process, number, ledger, stop)
+        spec = self._options.spec(ROUTES)
+        batch = await ledger.batch(self._batch_id)
+        if batch is None:
+            batch = await self._start_batch(spec)
+        elif World.OTHER_OPTIONS in self._plan.worlds and scope is Scope.RUN:
+            try:
+                await take_over(batch, spec, context)
+            except StorageFull:
+                return None
         return await run_batch(batch, context, scope=scope, list_source=scope is Scope.RUN)
 
-    async def _batch(self, ledger: Ledger) -> Batch:
-        known = await ledger.batch(self._batch_id)
-        if known is not None:
-            return known
+    async def _start_batch(self, spec: RunSpec) -> Batch:
         batch = Batch(
             batch_id=self._batch_id,
             source_uri=SimulatedSource.uri,
             account="account",
             out="out",
-            config=CONFIG,
+            config=spec.to_json(),
             started_at=self._clock.now(),
         )
         await self._store.ledger.start_batch(batch)
         return batch
+
+    def _source(self) -> SimulatedSource:
+        options = self._options
+
+        def check(source: str) -> None:
+            if (error := self._files.refusal(source, now=self._loop.time())) is not None:
+                raise error
+
+        there = tuple(given for given in self._inputs.values() if given.source not in options.gone)
+        return SimulatedSource(there, left_out=options.left_out, check=check)
 
     def _context(self, process: Process, number: int, ledger: Ledger, stop: StopSignal) -> RunContext:
         plan, rng = self._plan, self._rng(f"life {number}")
@@ -455,9 +524,9 @@ class Simulation:
             ledger=ledger,
             api=RateLimitedApi(api),
             storage=storage,
-            open_source=lambda: SimulatedSource(tuple(self._inputs.values())),
+            open_source=self._source,
             open_sink=lambda: self._store.sink(process, self._disk, on_try=self._judges.result_is_whole),
-            routes=ROUTES,
+            routes=self._options.spec(ROUTES).routes,
             endpoint="endpoint",
             pacer=CreatePacer(
                 ProcessSlots(self._store.slots, process, self._disk),
@@ -498,7 +567,10 @@ class Simulation:
         async def predict(_binding: str) -> PredictImport:
             return predict_one
 
-        return PackingSetup(limits=limits, predict=predict)
+        spec = self._options.spec(ROUTES)
+        if not spec.packs:
+            return PackingSetup(is_off=spec.pack_is_off)
+        return PackingSetup(limits=limits, predict=predict, members_of=spec.pack_limit, is_off=spec.pack_is_off)
 
     def _watch_lists(self, api: SimulatedApi) -> None:
         """Judge what a run does once a list shows it that another one is importing the same files."""
@@ -540,7 +612,7 @@ PACKS = replace(
     ALONE,
     command="python -m tests.simulation --packs",
     plan_of=pack_plan_of,
-    on_by_default=ON_BY_DEFAULT | {World.DAMAGED_PACK, World.FINISHED_PACK},
+    on_by_default=ON_BY_DEFAULT | OF_PACKS,
 )
 SHARED = replace(
     ALONE,

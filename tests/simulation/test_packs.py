@@ -37,6 +37,9 @@ def test_every_invariant_holds_for_every_seed(start: int) -> None:
     [
         World.DAMAGED_PACK,
         World.FINISHED_PACK,
+        World.KEPT_REVIEW,
+        World.OTHER_OPTIONS,
+        World.UNREADABLE,
         World.LOST_LEDGER,
         World.LOST_AND_CHANGED,
         World.SECOND_LEDGER,

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import io
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -116,10 +116,16 @@ def _metadata(rows: Sequence[Any]) -> dict[str, Any]:
     }
 
 
+def _readable(_source: str) -> None:
+    """Let everything be readable."""
+
+
 class SimulatedBody:
     """The bytes of a file, and the input that they belong to; implements Body."""
 
-    def __init__(self, given: Input) -> None:
+    def __init__(self, given: Input, *, check: Callable[[str], None] = _readable) -> None:
+        """`check` is called with the source before it is read; it raises an error if it cannot be."""
+        self._check = check
         self.source = given.source
         self.data = given.data
         self.content = given.content
@@ -129,33 +135,47 @@ class SimulatedBody:
         return len(self.content)
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        self._check(self.source)
         for start in range(0, len(self.content), _CHUNK_BYTES):
             yield self.content[start : start + _CHUNK_BYTES]
 
 
 class SimulatedSource:
-    """Implements Source over a fixed list of inputs."""
+    """Implements Source over a fixed list of inputs, of which filters leave out some.
+
+    `check` is called with the source of each input that is about to be read, and raises an error if it cannot be.
+    """
 
     uri = "sim://inbox"
 
-    def __init__(self, inputs: Sequence[Input], *, chunk: int = 5) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        *,
+        chunk: int = 5,
+        left_out: Collection[str] = (),
+        check: Callable[[str], None] = _readable,
+    ) -> None:
         self._inputs = {given.source: given for given in inputs}
         self._chunk = chunk
+        self._left_out = left_out
+        self._check = check
 
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
-        listed = [self._entry(given) for given in self._inputs.values()]
+        listed = [self._entry(given) for given in self._inputs.values() if given.source not in self._left_out]
         for start in range(0, len(listed), self._chunk):
             await asyncio.sleep(0.01)
             yield listed[start : start + self._chunk]
 
     async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
-        return {source: True for source in sources if source in self._inputs}
+        return {source: source not in self._left_out for source in sources if source in self._inputs}
 
     async def prepare(self, item: Item) -> Prepared:
         await asyncio.sleep(0.002)
         given = self._inputs.get(item.source)
         if given is None:
             raise ItemRejected("not_found", "there is no such file")
+        self._check(item.source)
         if given.fate == "refused":
             raise ItemRejected("empty", "the file is empty")
         is_file = given.kind is ItemKind.FILE
@@ -164,7 +184,7 @@ class SimulatedSource:
             size_bytes=len(given.content),
             version=str(given.version),
             fingerprint=hashlib.sha256(given.content).hexdigest(),
-            body=SimulatedBody(given) if is_file else None,
+            body=SimulatedBody(given, check=self._check) if is_file else None,
             rows=None if is_file else given.content,
         )
 

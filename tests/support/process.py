@@ -10,13 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
-from runner.errors import FileUnavailable, SinkFailed, StorageFull
+from runner.errors import BulkheadError, FileUnavailable, SinkFailed, StorageFull
 from runner.ledger.protocol import Ledger, Move, PackLedger
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 from runner.protocols import Occupant, Place, SavedResult, Sink
 from runner.quota.slots import Slot, SlotStore, Turn
 from runner.row_counts import RowTotals
 from runner.sinks.result_array import ResultArray
+from runner.stages.pack_lists import FOLDER
 
 if TYPE_CHECKING:
     import random
@@ -169,8 +170,11 @@ class Disk:
         *,
         full: Sequence[tuple[float, float]] = (),
         failing: Sequence[tuple[float, float]] = (),
+        list_trouble: Callable[[float], BulkheadError | None] = lambda _now: None,
     ) -> None:
+        """`list_trouble` returns why the list of a pack can be neither read nor written at an instant."""
         self._loop = loop
+        self._list_trouble = list_trouble
         self._rng = rng
         self._full = full
         self._failing = failing
@@ -188,6 +192,11 @@ class Disk:
             if self._rng.random() < 0.5:
                 raise SinkFailed("cannot write a result: Input/output error")
             raise FileUnavailable("cannot write a result: Too many open files")
+
+    def use_list(self, name: str) -> None:
+        """Fail if a document is the list of a pack that cannot be read or written now."""
+        if name.startswith(FOLDER) and (error := self._list_trouble(self._loop.time())) is not None:
+            raise error
 
     async def pause(self) -> None:
         """Yield to other tasks, as a call over the network would."""
@@ -438,8 +447,10 @@ class ProcessSink:
         return await self._inner.has(path)
 
     async def read(self, name: str) -> bytes | None:
+        self._disk.use_list(name)
         return await self._inner.read(name)
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
         await self._process.event("sink.write", name)
+        self._disk.use_list(name)
         return await self._inner.write(name, chunks)

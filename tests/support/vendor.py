@@ -39,7 +39,7 @@ from sandbox.storage import import_id_of
 from sandbox.storage_state import UploadTicket
 from tests.support.inputs import SimulatedBody
 from tests.support.process import EPOCH, Process, Trace
-from tests.support.worlds import Oddities
+from tests.support.worlds import DeleteAnswer, Oddities
 
 if TYPE_CHECKING:
     from runner.dromo.clock import VendorTime
@@ -77,6 +77,10 @@ class Sightings:
     """Packs that were deleted, so that their members could be sent otherwise."""
     deleted_at: dict[str, float] = field(default_factory=dict)
     """When the first delete of an import was answered."""
+    kept: dict[str, float] = field(default_factory=dict)
+    """When the vendor first refused to delete an import."""
+    reviewed: dict[str, float] = field(default_factory=dict)
+    """When a person has finished the review of an import."""
     finished: dict[str, float] = field(default_factory=dict)
     """When a person has finished, or finishes, the review of an import although its delete was answered."""
 
@@ -172,7 +176,36 @@ class Vendor:
         """Simulate a person who finishes the review of an import, unless it is finished."""
         with suppress(ApiProblem):
             self.state.finish_review(import_id, self.now())
+            self.seen.reviewed[import_id] = self._loop.time()
             self.note("person.reviewed", import_id)
+
+    def keeps(self, import_id: str, answer: DeleteAnswer, instant: float) -> None:
+        """Do what follows from a request to delete an import that is answered with an error."""
+        self.note("vendor.not_deleted", f"{import_id} {answer}")
+        self.odd.struck.add(import_id)
+        if answer.after_s is not None:
+            self.at(instant + answer.after_s, lambda _: self._deletes_reviewed(import_id), sender=None)
+        elif not isinstance(answer.error, Unavailable) and import_id not in self.seen.kept:
+            self.seen.kept[import_id] = instant
+            later_s, act = self.odd.person_acts_on_kept(import_id)
+            acts = {"finishes": self.person_reviews, "deletes": self.person_deletes_reviewed}
+            if act in acts:
+                self.at(instant + later_s, lambda _: acts[act](import_id), sender=None)
+
+    def person_deletes_reviewed(self, import_id: str) -> None:
+        """Simulate a person who deletes an import that waits for its review, unless it does not."""
+        if self._deletes_reviewed(import_id):
+            self.seen.deleted.add(import_id)
+            self.note("person.deleted", import_id)
+
+    def _deletes_reviewed(self, import_id: str) -> bool:
+        with suppress(ApiProblem):
+            if self.state._settled(import_id, now=self.now()).status(self.now()) == "NEEDS_REVIEW":
+                self.state.delete(import_id, self.now())
+                self.seen.dissolved.add(import_id)
+                self.note("vendor.deleted", import_id)
+                return True
+        return False
 
     def finishes_instead(self, import_id: str, instant: float) -> bool:
         """Decide whether a person finishes the review of an import instead of its being deleted."""
@@ -422,6 +455,11 @@ class SimulatedApi:
 
     async def delete(self, import_id: str) -> None:
         def effect(instant: float, done: Done) -> None:
+            odd = self._vendor.odd.answer_to_delete(import_id, now=self._vendor.wall(instant))
+            if odd.error is not None:
+                self._vendor.keeps(import_id, odd, instant)
+                done(odd.error)
+                return
             self._vendor.seen.deleted_at.setdefault(import_id, instant)
             if self._vendor.finishes_instead(import_id, instant):
                 done(None)

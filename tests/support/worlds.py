@@ -9,11 +9,14 @@ import itertools
 import random
 import zlib
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
+
+from runner.errors import AuthRefused, BulkheadError, FileUnavailable, ItemRejected, RequestInvalid, Unavailable
 
 _DAMAGED_SHARE = 0.4
 _OTHERS_MAX = 60
@@ -86,6 +89,13 @@ class World(StrEnum):
     """Now and then, the result of a pack lacks its last row, or has one twice, or a marker in it is damaged."""
     FINISHED_PACK = "finished-pack"
     """Now and then, a person finishes the review of a pack that the vendor says it has deleted, at once or later."""
+    KEPT_REVIEW = "kept-review"
+    """The vendor refuses to delete a pack in review, for a while or for good, or does so although it does not say so;
+    people finish or delete some of those that are left."""
+    OTHER_OPTIONS = "other-options"
+    """Each run has other filters, and packs otherwise or not at all; some files are gone for the time of a run."""
+    UNREADABLE = "unreadable"
+    """Some files cannot be read, for a while or for good, and lists of packs neither."""
     SECOND_LEDGER = "second-ledger"
     """Another run with another ledger imports the same source at the same time, where no lock keeps it away."""
 
@@ -114,9 +124,22 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
 )
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
+OF_PACKS = frozenset(
+    {World.DAMAGED_PACK, World.FINISHED_PACK, World.KEPT_REVIEW, World.OTHER_OPTIONS, World.UNREADABLE}
+)
+"""Further worlds in which the core holds, for plans with packs."""
+
 SHARE = 0.25
 ALONE_ONLY = frozenset(
-    {World.NEXT_NIGHT, World.SHARED_OUT, World.LOST_LEDGER, World.LOST_AND_CHANGED, World.SECOND_LEDGER}
+    {
+        World.NEXT_NIGHT,
+        World.SHARED_OUT,
+        World.LOST_LEDGER,
+        World.LOST_AND_CHANGED,
+        World.SECOND_LEDGER,
+        World.OTHER_OPTIONS,
+        World.UNREADABLE,
+    }
 )
 """Worlds of a run on one machine; the functions have neither several ledgers nor lives."""
 
@@ -136,6 +159,25 @@ def named_worlds(names: Iterable[str]) -> frozenset[World]:
     return frozenset(World(name) for text in names for name in text.split(",") if name not in ("", "none"))
 
 
+_DELETE_MOODS = ("refused", "refused", "refused", "refused_first", "down", "lost", "late", "usual")
+_DELETE_REFUSALS: tuple[BulkheadError, ...] = (
+    AuthRefused("the license key may not do this (HTTP 403)"),
+    RequestInvalid("Method DELETE is not allowed (HTTP 405)"),
+    RequestInvalid("The import is being reviewed (HTTP 409)"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAnswer:
+    """The answer to a request to delete an import: an error if it is not the usual one; and when it takes effect.
+
+    `after_s` is None if an error means that nothing happens.
+    """
+
+    error: BulkheadError | None = None
+    after_s: float | None = None
+
+
 class Oddities:
     """What the vendor does oddly in the worlds of one simulation; `until` is when passing trouble ends."""
 
@@ -144,6 +186,7 @@ class Oddities:
         self._seed = seed
         self._until = until
         self._asked: dict[str, int] = {}
+        self._deletes_begun: dict[str, float] = {}
         self.struck: set[str] = set()
         """Imports that met something odd."""
         self.swallowed: set[str] = set()
@@ -185,6 +228,34 @@ class Oddities:
         """Tell whether an import whose delete was answered is hidden until its review is finished."""
         rng = self._draws(World.FINISHED_PACK, f"hide {import_id}")
         return rng is not None and rng.random() < 0.6
+
+    def answer_to_delete(self, import_id: str, *, now: float) -> DeleteAnswer:
+        """Return what happens to this request to delete an import."""
+        rng = self._draws(World.KEPT_REVIEW, import_id)
+        if rng is None:
+            return DeleteAnswer()
+        number, begun = self._nth("delete", import_id), self._deletes_begun.setdefault(import_id, now)
+        mood, refusal = rng.choice(_DELETE_MOODS), rng.choice(_DELETE_REFUSALS)
+        count, later_s, down_s = rng.randint(1, 3), rng.choice((1.0, 20.0, 300.0)), rng.choice((30.0, 600.0, 7200.0))
+        match mood:
+            case "refused":
+                return DeleteAnswer(error=refusal)
+            case "refused_first" if number == 1:
+                return DeleteAnswer(error=refusal)
+            case "down" if now < min(begun + down_s, self._until):
+                return DeleteAnswer(error=Unavailable("the server answers 503"))
+            case "lost" if number <= count:
+                return DeleteAnswer(error=Unavailable("the connection was cut"), after_s=0.0)
+            case "late" if number == 1:
+                return DeleteAnswer(error=Unavailable("no answer in time"), after_s=later_s)
+            case "late" if count > 1:
+                return DeleteAnswer(error=refusal)
+        return DeleteAnswer()
+
+    def person_acts_on_kept(self, import_id: str) -> tuple[float, str]:
+        """Return what a person does with a review whose import cannot be deleted, and after how many seconds."""
+        rng = random.Random(f"{self._seed} {World.KEPT_REVIEW} person {import_id}")
+        return rng.choice((5.0, 70.0, 300.0, 3000.0)), rng.choice(("finishes", "finishes", "deletes", "nothing"))
 
     def out_failures(self, *, until: float) -> list[tuple[float, float]]:
         """Return from when to when results cannot be written."""
@@ -335,3 +406,62 @@ class OddList:
 
 def _made_at(row: dict[str, Any]) -> str:
     return str(row["created_date"])
+
+
+class OddFiles:
+    """Files that cannot be read at times, and lists of packs; `until` is when passing trouble ends."""
+
+    def __init__(self, worlds: Collection[World] = (), *, seed: int = 0, until: float = 0.0) -> None:
+        self._is_on = World.UNREADABLE in worlds
+        self._seed = seed
+        self._until = until
+        self._share = self._rng("share").choice((0.1, 0.3, 1.0))
+        self._reads = itertools.count()
+        self.met: set[str] = set()
+        """Files that could not be read at some time."""
+        self.denied: set[str] = set()
+        """Those of them that nobody was allowed to read."""
+
+    def refusal(self, source: str, *, now: float) -> BulkheadError | None:
+        """Return why a file cannot be read now, None if it can; note it."""
+        error = self.trouble(source, now=now)
+        if error is not None:
+            self.met.add(source)
+        if isinstance(error, ItemRejected):
+            self.denied.add(source)
+        return error
+
+    def trouble(self, source: str, *, now: float) -> BulkheadError | None:
+        """Return why a file cannot be read now, None if it can."""
+        rng = self._rng(source)
+        if not self._is_on or rng.random() >= self._share:
+            return None
+        mood = rng.choice(("window", "window", "denied", "flaky", "denied_for_good"))
+        begin = rng.choice((0.0, rng.uniform(0, self._until)))
+        end = min(self._until, begin + rng.choice((1.0, 60.0, 2000.0)))
+        if mood == "denied_for_good" and self._rng("for good").random() < _FOR_GOOD:
+            return _DENIED if now >= begin else None
+        if mood == "flaky":
+            is_struck = now < self._until and self._rng(f"read {next(self._reads)}").random() < _FLAKY
+            return _IO_ERROR if is_struck else None
+        if not begin <= now < end:
+            return None
+        return _IO_ERROR if mood == "window" else _DENIED
+
+    def list_trouble(self, *, now: float) -> BulkheadError | None:
+        """Return why the list of a pack can be neither read nor written now, None if it can."""
+        rng = self._rng("lists")
+        begin = rng.choice((0.0, rng.uniform(0, self._until)))
+        end = min(self._until, begin + rng.choice((0.0, 1.0, 60.0)))
+        return _IO_ERROR if self._is_on and begin <= now < end else None
+
+    def _rng(self, of: str) -> random.Random:
+        return random.Random(f"{self._seed} {World.UNREADABLE} {of}")
+
+
+_FOR_GOOD = 0.4
+"""The share of the seeds in which some files stay unreadable."""
+
+_FLAKY = 0.4
+_IO_ERROR = FileUnavailable("it cannot be read at the moment: Input/output error")
+_DENIED = ItemRejected("unreadable", "it cannot be read: Permission denied")
