@@ -255,8 +255,9 @@ class PackAdopter:
                 return True
             members = await self._members.of(listed)
         except MemberUnclear as unclear:
-            adoption.unknown[tag] = lost.refusal(str(unclear))
-            return True
+            if lost.has_data:
+                adoption.unknown[tag] = lost.refusal(str(unclear))
+            return lost.has_data
         if not lost.has_data and len(members) < len(listed.members):
             return not members
         if members:

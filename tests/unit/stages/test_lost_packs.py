@@ -141,6 +141,32 @@ async def test_an_adopted_pack_is_recorded_as_the_lost_ledger_had_it(tmp_path: P
     assert (recipe.is_adopted, [tag for tag, _ in recipe.members]) == (True, sorted(bench.tags.values()))
 
 
+@pytest.mark.parametrize("trouble", ["it cannot be read", "the run leaves it out"])
+async def test_an_import_without_data_is_given_up_although_nobody_knows_whether_a_file_is_as_it_was(
+    tmp_path: Path, trouble: str
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="AWAITING_UPLOAD")
+    if trouble == "it cannot be read":
+        bench.files.contents["2.csv"] = ItemRejected("unreadable", "permission denied")
+    else:
+        await bench.move("2.csv", S.SKIPPED, error_code=FILTERED_OUT)
+    began = bench.vendor.clock.ticks()
+    assert await bench.adopt() == Adoption()
+    assert bench.vendor.clock.ticks() - began >= bench.options.settle_s
+    assert (await bench.states())["1.csv"] is S.QUEUED
+
+
+async def test_data_that_arrives_while_the_run_waits_counts_although_a_file_cannot_be_read(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="AWAITING_UPLOAD")
+    bench.files.contents["2.csv"] = ItemRejected("unreadable", "permission denied")
+    asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change(import_id, status="RUNNING"))
+    adoption = await bench.adopt()
+    assert adoption.packs == []
+    assert "2.csv may be as it was sent with it, and cannot be read now" in str(adoption.unknown[bench.tag])
+
+
 @pytest.mark.parametrize("event", ["an upload arrives", "it fails", "it is deleted"])
 async def test_what_happens_to_an_import_while_the_run_waits_decides(tmp_path: Path, event: str) -> None:
     bench = LostPackBench(tmp_path, "1.csv", "2.csv")
