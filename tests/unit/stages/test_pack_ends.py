@@ -19,9 +19,9 @@ from runner.errors import (
     RequestInvalid,
     Unavailable,
 )
-from runner.models import CreateRequest, Item, ItemState
+from runner.models import CreateRequest, Item, ItemKind, ItemState
 from runner.stages.absence import PAUSE_S
-from runner.stages.pack_ends import IN_TABLE, PackEnd, pack_again
+from runner.stages.pack_ends import IN_TABLE, PackEnd, is_sent_otherwise, pack_again
 from tests.support.pack_bench import PackBench
 
 pytestmark = pytest.mark.virtual_time
@@ -48,6 +48,26 @@ async def test_files_of_a_pack_that_was_not_sent_travel_alone(state: ItemState) 
     end = await bench.ends.settle(await bench.pack(state))
     assert not end.stops_packing
     assert [(one.state, one.pack, one.tag) for one in await bench.members()] == [(S.QUEUED, None, None)] * 3
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "is_otherwise"),
+    [
+        (S.REJECTED, "member_changed", True),
+        (S.SKIPPED, None, True),
+        (S.FAILED, "import_failed", True),
+        (S.FAILED, "pack_review_finished", True),
+        (S.FAILED, "pack_unaccounted", False),
+        (S.FAILED, "pack_review_open", False),
+        (S.QUEUED, "import_failed", False),
+        (S.PROCESSING, None, False),
+    ],
+)
+def test_files_of_a_pack_that_ended_without_any_data_are_sent_otherwise(
+    state: ItemState, code: str | None, is_otherwise: bool
+) -> None:
+    pack = Item(batch_id="b.packs", source="p", kind=ItemKind.PACK, state=state, error_code=code)
+    assert is_sent_otherwise(pack) == is_otherwise
 
 
 async def packed_together(bench: PackBench) -> list[list[str]]:
