@@ -29,9 +29,9 @@ from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.continuing import take_over
 from runner.local.pipeline import RunResult, Scope, run_batch
 from runner.local.redrive import Redrive
-from runner.models import Batch, CreateRequest, ItemState
+from runner.models import Batch, CreateRequest, Item, ItemState
 from runner.packing.canary import PredictedImport, PredictImport
-from runner.protocols import Sink
+from runner.protocols import ImportsApi, Sink
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots, SlotStore
 from runner.quota.sqlite import SqliteSlots
@@ -84,6 +84,8 @@ SCHEMAS: list[dict[str, Any]] = [
     {"id": "customers", "name": "customers", "fields": list(TABLE_FIELDS), "settings": {}},
 ]
 _OF_KEPT = ("pack_review_open", "pack_review_finished")
+_REDRIVE = 600_000
+"""From this number on the vendor sees what redrives ask for."""
 SECOND_LIFE = 500_000
 """From this number on the vendor sees what the run with the second ledger asks for."""
 LONGEST_LIFE_S = 86_400.0
@@ -389,8 +391,7 @@ class Simulation:
         if kept and not deletes:
             await self._live(number, self._calm())
             self._judge(self._judges.all_has_ended)
-        for item in kept:
-            await self._redrive(item.source, number)
+        await self._redrive(kept, number)
         if kept:
             self._refuse_lost_pack(await self._live(number + 1, self._calm()))
             self._judge(self._judges.all_has_ended)
@@ -398,19 +399,19 @@ class Simulation:
             if left:
                 raise self.broken(f"I3: redriven, and held again: {[item.source for item in left]}")
 
-    async def _redrive(self, source: str, number: int) -> None:
-        """Fetch the result of a file's pack, or send the file again if the vendor does not have its import any more."""
+    async def _redrive(self, items: Iterable[Item], number: int) -> None:
+        """Fetch the results of files from their packs, and send those again whose imports were deleted."""
         ledger, process = self._store.ledger, Process(self._trace, self._loop)
-        api = SimulatedApi(self._vendor, process, self._loop, life=number)
+        api = RateLimitedApi(SimulatedApi(self._vendor, process, self._loop, life=_REDRIVE + number))
         transitions = Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
 
-        async def open_api() -> SimulatedApi:
+        async def open_api() -> ImportsApi:
             return api
 
         redrive = Redrive(ledger, transitions, open_api)
-        for again in (False, True):
-            if await redrive.batch(self._batch_id, states={ItemState.FAILED}, match=source, again=again):
-                break
+        for item in items:
+            again = item.carrying_id in self._vendor.seen.deleted
+            await redrive.batch(self._batch_id, states={ItemState.FAILED}, match=item.source, again=again)
 
     async def _finish_reviews(self) -> None:
         for item in self._judges.items():
