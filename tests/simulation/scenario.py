@@ -410,7 +410,7 @@ class Simulation:
 
         redrive = Redrive(ledger, transitions, open_api)
         for item in items:
-            again = item.carrying_id in self._vendor.seen.deleted
+            again = item.carrying_id in self._vendor.seen.dissolved
             await redrive.batch(self._batch_id, states={ItemState.FAILED}, match=item.source, again=again)
 
     async def _finish_reviews(self) -> None:
