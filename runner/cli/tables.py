@@ -53,7 +53,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.packed_before:
         sent = f"{plan.packs_before:,} of which are still to be sent" if plan.packs_before else "all of which are sent"
         line(console, f"{counted(plan.packed_before, 'file')} in packs of an earlier run, {sent}")
-    if plan.packing:
+    if plan.packing and plan.by_route:
         _packing(console, plan, plan.packing)
     if plan.by_route:
         line(console, "\nBy route", style="bold")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -37,7 +38,7 @@ from runner.events import (
 from runner.findings import fail, ok, warn
 from runner.formatting import counted, lasting, near, shown, sized, storable
 from runner.local.outcome import BatchOutcome, ExitCode
-from runner.local.plan import Plan
+from runner.local.plan import PackingPlan, Plan
 from runner.local.reconcile import Difference, DifferenceKind
 from runner.manifest.row_summary import RowSummary
 from runner.models import FAILED_BEFORE, OPEN_STATES, Batch, BatchState, Deferral, Deferrals, Item, ItemState
@@ -679,6 +680,36 @@ def test_a_plan_says_how_long_the_creates_take_and_what_is_rejected() -> None:
     assert "63 items, 61 imports to create, 1.0 kB\nthe quota allows the last import after 3 min\n" in text
     assert "Rejected: 2 items" in text
     assert "1 file changed too recently" in text
+
+
+def a_packed_plan(files: int, packing: PackingPlan, **counts: Any) -> Plan:
+    return Plan(
+        items=files, by_route={"customers": files} if files else {}, rejected={}, rejected_samples=[], skipped=0,
+        too_young=0, bytes=1000, packing=packing, **counts,
+    )  # fmt: skip
+
+
+def test_a_plan_with_packs_says_how_many_creates_they_save_and_why_files_travel_alone() -> None:
+    to = console()
+    packing = PackingPlan(
+        packs=24,
+        files=19_763,
+        alone={"not_plain": 154, "column_dates": 83},
+        alone_reasons={"not_plain": "The file is no plain table.", "column_dates": "The column decides its dates."},
+        alone_finish_in_s=59_940.0,
+    )
+    print_plan(to, a_packed_plan(20_000, packing, creates=261, finish_in_s=780.0))
+    text = written(to)
+    assert "the quota allows the last import after 13 min\n" in text
+    assert "19,763 files in 24 packs, 237 alone: 261 creates instead of 20,000, which would take 16 h 39 min\n" in text
+    assert "  154 alone: The file is no plain table.\n  83 alone: The column decides its dates.\n" in text
+
+
+def test_a_plan_without_anything_to_send_says_nothing_about_packs() -> None:
+    to = console()
+    packing = PackingPlan(packs=0, files=0, alone={}, alone_reasons={}, alone_finish_in_s=0.0)
+    print_plan(to, a_packed_plan(0, packing, creates=0, finish_in_s=0.0))
+    assert "alone" not in written(to)
 
 
 async def test_what_needs_a_person_is_read_from_the_items_once() -> None:
