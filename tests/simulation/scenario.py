@@ -441,6 +441,7 @@ class Simulation:
         if number != SECOND_LIFE:
             self._loop.deadline = float("inf")
         self._events.append(process.event_count)
+        self._judges.ended_at = self._loop.time()
         if process.dead:
             self._vendor.sender_died(process)
         self._judge(self._judges.data_is_where_it_belongs)
