@@ -45,7 +45,7 @@ class MemberUnclear(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LostMember:
-    """A queued item whose content was sent with a pack, under this tag, and what else is recorded of it.
+    """An item of no import whose content was sent with a pack, under this tag, and what else is recorded of it.
 
     `row_count` is how many rows it has if that was counted, and a pack can have it now.
     """
@@ -90,15 +90,17 @@ class LostMembers:
         return [one for one in found if one is not None]
 
     async def with_tags(self, tags: Container[str], *, unread: set[str] | None = None) -> dict[str, LostMember]:
-        """Return the queued files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError.
+        """Return the files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError.
 
+        They are queued, or not sent because their own import failed before: a pack may have brought them in since.
         Files that are too large for a pack are not read. `unread` takes the sources of those that cannot be read now;
         without it, such a file raises MemberUnclear.
         """
         found: dict[str, LostMember] = {}
         look = partial(self._tagged, tags=tags, unread=unread)
-        queued = self._ledger.items(self._batch_id, states={_S.QUEUED})
-        async for some in in_groups(queued, at_once=_READ_AT_ONCE):
+        items = self._ledger.items(self._batch_id, states={_S.QUEUED, _S.FAILED})
+        may_join = (item async for item in items if _may_join(item))
+        async for some in in_groups(may_join, at_once=_READ_AT_ONCE):
             for member in await handle_all(look, some, at_once=_READ_AT_ONCE):
                 found |= {member.tag: member} if member is not None else {}
         return found
@@ -166,7 +168,7 @@ class LostMembers:
     async def _member(self, one: ListedMember, *, listed: PackList, items: dict[str, Item]) -> LostMember | None:
         """Return the item of a listed file; None if its content is another, or is accounted for elsewhere."""
         item = items.get(one.source)
-        in_run = item is not None and item.state is _S.QUEUED
+        in_run = item is not None and _may_join(item)
         if item is not None and not in_run and not _may_be_sent_later(item):
             return None
         known = item or Item(batch_id=self._batch_id, source=one.source)
@@ -210,4 +212,9 @@ def _may_be_sent_later(item: Item) -> bool:
     """Return whether an item that is not queued may be sent by a later run, and not by this one."""
     if item.state is _S.REJECTED:
         return item.error_code not in _OTHER_CONTENT
-    return item.error_code == {_S.SKIPPED: FILTERED_OUT, _S.FAILED: FAILED_BEFORE}.get(item.state, "")
+    return (item.state, item.error_code) == (_S.SKIPPED, FILTERED_OUT)
+
+
+def _may_join(item: Item) -> bool:
+    """Return whether an item has no import, and can get its rows from that of a pack."""
+    return item.state is _S.QUEUED or (item.state, item.error_code) == (_S.FAILED, FAILED_BEFORE)

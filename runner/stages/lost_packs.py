@@ -51,6 +51,16 @@ if TYPE_CHECKING:
 
 _WAITING = ImportStatus.AWAITING_UPLOAD
 
+_NOT_REFUSED: ItemChanges = {
+    "error_code": None,
+    "error_message": None,
+    "finished_at": None,
+    "earlier_batch_id": None,
+    "earlier_import_id": None,
+    "earlier_state": None,
+}
+"""Fields of a file that names an earlier refusal no more, because its rows came with a pack."""
+
 
 @dataclass(frozen=True, slots=True)
 class LostPack:
@@ -258,7 +268,7 @@ class PackAdopter:
             if lost.has_data:
                 adoption.unknown[tag] = lost.refusal(str(unclear))
             return lost.has_data
-        if not lost.has_data and len(members) < len(listed.members):
+        if not lost.has_data and [one.item.state for one in members] != [ItemState.QUEUED] * len(listed.members):
             return not members
         if members:
             await self._add(adoption, lost, listed, members)
@@ -359,5 +369,6 @@ def _join(member: LostMember, listed: PackList, *, reason: str) -> Move:
             "pack": listed.tag,
             "pack_row": first,
             "pack_rows": last - first + 1,
+            **_NOT_REFUSED,
         },
     )

@@ -133,7 +133,7 @@ class OtherSources:
         for one in packs:
             look = looks.get(one.name.tag, _Look())
             mine = {each: members[each] for each in look.tags if each in members}
-            if mine:
+            if any(each.item.state is _QUEUED for each in mine.values()):
                 found[one.name.tag] = await self._ruling(one, look.listed, mine)
         unclear = _unclear(packs, looks)
         return found | (await self._near(unclear) if unclear else {})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.errors import FileUnavailable, Unavailable
-from runner.models import FILTERED_OUT
+from runner.models import FAILED_BEFORE, FILTERED_OUT, Item
 from runner.models import ItemState as S
 from runner.stages.lost_packs import Adoption
 from tests.support.lost_packs import LostPackBench, content_of
@@ -95,6 +95,53 @@ async def test_a_run_that_leaves_out_files_does_not_take_them_for_changed(tmp_pa
     bench = await lost(tmp_path)
     await bench.move("2.csv", S.SKIPPED, error_code=FILTERED_OUT)
     assert "this run leaves out some files" in await refusal(bench)
+
+
+@pytest.mark.parametrize("with_list", [True, False], ids=["with its list", "by its result"])
+@pytest.mark.parametrize("source_uri", ["inbox", "list"], ids=["own source", "another source"])
+async def test_a_file_whose_own_import_failed_before_gets_its_rows_from_the_pack(
+    tmp_path: Path, source_uri: str, with_list: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(source_uri=source_uri, with_list=with_list)
+    await bench.move("2.csv", S.FAILED, error_code=FAILED_BEFORE, error_message="x", earlier_batch_id="earlier")
+    adoption = await bench.adopt()
+    assert (len(adoption.packs), adoption.unknown) == (1, {})
+    assert await bench.states() == {"1.csv": S.PACKED, "2.csv": S.PACKED}
+    joined = await bench.ledger.item("b", "2.csv")
+    assert joined is not None
+    assert (joined.pack, joined.error_code, joined.error_message, joined.earlier_batch_id) == (
+        bench.tag, None, None, None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("source_uri", ["inbox", "list"], ids=["own source", "another source"])
+async def test_a_file_that_failed_before_and_was_not_in_the_pack_stops_nothing(tmp_path: Path, source_uri: str) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(source_uri=source_uri, with_list=False)
+    await bench.ledger.add([Item(batch_id="b", source="3.csv")])
+    bench.files.contents["3.csv"] = content_of("3.csv")
+    await bench.move("3.csv", S.FAILED, error_code=FAILED_BEFORE)
+    bench.files.contents["2.csv"] = content_of("2.csv" if source_uri == "list" else "another file")
+    adoption = await bench.adopt()
+    assert (len(adoption.packs), adoption.unknown) == (1, {})
+    assert (await bench.states())["3.csv"] is S.FAILED
+
+
+async def test_a_pack_of_another_source_whose_only_file_in_the_run_failed_before_stops_nothing(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv", "3.csv")
+    await bench.sent(source_uri="list")
+    bench.files.contents |= {"2.csv": content_of("a"), "3.csv": content_of("b")}
+    await bench.move("1.csv", S.FAILED, error_code=FAILED_BEFORE)
+    assert await bench.adopt() == Adoption()
+
+
+async def test_an_import_without_data_does_not_get_a_file_that_the_vendor_refused_before(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="AWAITING_UPLOAD")
+    await bench.move("2.csv", S.FAILED, error_code=FAILED_BEFORE)
+    assert await bench.adopt() == Adoption()
+    assert await bench.states() == {"1.csv": S.QUEUED, "2.csv": S.FAILED}
 
 
 async def test_nothing_is_sent_while_a_file_cannot_be_read(tmp_path: Path) -> None:
