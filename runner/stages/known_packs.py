@@ -7,7 +7,6 @@ later run has; that it is, only the list or the result of the pack tells. What t
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from runner.stages.pack_lists import FOLDER, once, read_document
@@ -53,12 +52,14 @@ class KnownPacks:
         """Remember packs, each by its tag with the tags of its members."""
         known = await self.starts()
         documents = self._documents = self._documents or []
-        new = iter([(tag, "".join(map(start_of, sorted(tags)))) for tag, tags in packs.items() if tag not in known])
-        while some := dict(islice(new, _PACKS_MOST - len(documents[-1]) if documents else _PACKS_MOST)):
-            documents[-1:] = [{**documents[-1], **some}] if documents else [some]
-            await self._write(len(documents) - 1)
-            if len(documents[-1]) >= _PACKS_MOST:
+        new = [(tag, "".join(map(start_of, sorted(tags)))) for tag, tags in packs.items() if tag not in known]
+        while new:
+            if not documents or len(documents[-1]) >= _PACKS_MOST:
                 documents.append({})
+            room = _PACKS_MOST - len(documents[-1])
+            documents[-1] = documents[-1] | dict(new[:room])
+            await self._write(len(documents) - 1)
+            new = new[room:]
 
     async def _write(self, number: int) -> None:
         assert self._documents is not None, "they were read"

@@ -232,10 +232,13 @@ async def test_a_list_is_read_again_only_for_an_unsent_pack_that_may_have_a_file
     assert sorted(await bench.settle_unsent()) == ["1.csv", "2.csv"]
 
 
-async def test_any_number_of_packs_is_remembered_in_documents_of_a_thousand(tmp_path: Path) -> None:
+@pytest.mark.parametrize("counts", [(0, 700, 1_600, 2_500), (1_000, 2_000, 2_500), (999, 1_000, 2_001, 2_500)])
+async def test_any_number_of_packs_is_remembered_in_documents_of_a_thousand(
+    tmp_path: Path, counts: tuple[int, ...]
+) -> None:
     sink = CountedSink(tmp_path, threaded=False)
     names = [f"pack{number:04}" for number in range(2_500)]
-    for start in (0, 700, 1_600, 2_500):
+    for start in counts:
         await KnownPacks(sink, source="s", endpoint="e").add({name: [f"{name}-tag"] for name in names[:start]})
     assert await KnownPacks(sink, source="s", endpoint="e").starts() == {name: "pack" + name[4:6] for name in names}
     assert await KnownPacks(sink, source="s", endpoint="other").starts() == {}
