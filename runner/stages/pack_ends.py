@@ -81,7 +81,7 @@ _REFUSED = "the vendor refuses to delete its import"
 """Reason in the history of a pack in review: the vendor has shown its import, and has not deleted it."""
 
 _SHOWN_WITHIN = timedelta(days=1)
-"""An import that nobody here deleted, and that was in review so lately, is gone because a person deleted it there.
+"""An import that the vendor refused to delete, and that was in review so lately, is gone because somebody deleted it.
 
 After a longer time, the review may have been finished, and the import removed because of its age (choice).
 """
@@ -185,7 +185,7 @@ class PackEnds:
 
         Returns the pack as it is then: `failed`, or `succeeded` if a person has finished the review. If the vendor
         refuses twice to delete the import, now or in an earlier run, the pack is `failed` with PACK_REVIEW_OPEN. If a
-        person deletes it after the first refusal, that is as if the vendor had done so.
+        person deletes it after the first refusal, and it is missed soon, that is as if the vendor had done so.
         Raises NotYet while it is not certain that the import is gone, TransientError, and AuthRefused if the key may
         not even read the import.
         """
@@ -237,13 +237,17 @@ class PackEnds:
         return list(takewhile(lambda step: step.state is _S.NEEDS_REVIEW, reversed(history)))
 
     async def _was_deleted(self, pack: Item) -> bool:
-        """Return whether the import of a pack in review, which is gone, was deleted, by this ledger or by a person."""
+        """Return whether the import of a pack in review, which is gone, was deleted, by this ledger or by a person.
+
+        After a refusal, only the time tells: it must be missed soon after a retrieve last showed it in review. That its
+        list showed it since proves nothing, because a list may be old.
+        """
         review = await self._review_of(pack)
-        missing = list(takewhile(lambda step: step.reason == IMPORT_MISSING, review))
-        last = next(iter(review[len(missing) :]), None)
-        if last is None or last.reason != _REFUSED or not missing:
+        if all(step.reason != _REFUSED for step in review):
             return pack.error_code == DISSOLVING
-        return missing[-1].at - last.at <= _SHOWN_WITHIN
+        missing = list(takewhile(lambda step: step.reason == IMPORT_MISSING, review))
+        shown = next(step for step in review[len(missing) :] if step.reason in (DISSOLVING, _REFUSED))
+        return missing[-1].at - shown.at <= _SHOWN_WITHIN
 
     async def _retrieved(self, pack: Item) -> RemoteImport:
         return await repeat_read(lambda: self._api.retrieve(pack.bound_id))

@@ -494,6 +494,56 @@ async def test_files_are_held_if_their_import_is_gone_long_after_the_vendor_refu
     ] * 3
 
 
+@pytest.mark.parametrize("trouble", ["found again", "no answer to the second delete"])
+async def test_files_are_held_if_their_import_is_missed_long_after_it_was_last_in_review_and_ever_refused(
+    trouble: str,
+) -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, RequestInvalid("no"))
+    pack = await (found_again(bench, pack) if trouble == "found again" else after_trouble(bench, pack))
+    await asyncio.sleep(timedelta(days=60).total_seconds())
+    del bench.vendor.imports[pack.bound_id]
+    ended, end = await until_gone(bench, pack)
+    assert (ended.error_code, end.new_packs) == ("import_missing", ())
+
+
+async def test_a_pack_whose_import_was_refused_found_again_and_missed_within_a_day_is_sent_otherwise() -> None:
+    bench = PackBench()
+    pack = await found_again(bench, await pack_whose_import_stays(bench, RequestInvalid("no")))
+    del bench.vendor.imports[pack.bound_id]
+    ended, end = await until_gone(bench, pack)
+    assert (ended.error_code, len(end.new_packs)) == ("dissolved", 1)
+
+
+async def test_a_pack_whose_import_was_seen_in_review_again_long_after_a_refusal_counts_from_then() -> None:
+    bench = PackBench()
+    pack = await pack_whose_import_stays(bench, RequestInvalid("no"))
+    await asyncio.sleep(timedelta(days=60).total_seconds())
+    pack = await after_trouble(bench, pack)
+    del bench.vendor.imports[pack.bound_id]
+    ended, end = await until_gone(bench, pack)
+    assert (ended.error_code, len(end.new_packs)) == ("dissolved", 1)
+
+
+async def found_again(bench: PackBench, pack: Item) -> Item:
+    """Return the pack after a retrieve did not find its import, and the next list showed it."""
+    remote = bench.vendor.imports.pop(pack.bound_id)
+    with pytest.raises(NotYet):
+        await bench.ends.end_review(pack)
+    bench.vendor.imports[pack.bound_id] = remote
+    retrieve = bench.vendor.retrieve
+
+    async def not_found(_: str) -> None:
+        raise ImportNotFound("Not found.")
+
+    await asyncio.sleep(PAUSE_S)
+    bench.vendor.retrieve = not_found  # type: ignore[method-assign, assignment]
+    with pytest.raises(NotYet, match="its list shows it"):
+        await bench.ends.end_review(await bench.ledger.item("b.packs", "p"))  # type: ignore[arg-type]
+    bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
+    return await bench.ledger.item("b.packs", "p")  # type: ignore[return-value]
+
+
 async def test_trouble_between_two_refusals_does_not_let_the_first_be_forgotten() -> None:
     bench = PackBench()
     pack = await after_trouble(bench, await pack_whose_import_stays(bench, RequestInvalid("no")))
