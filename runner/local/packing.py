@@ -16,6 +16,8 @@ from runner.errors import (
     FileUnavailable,
     ForeignImports,
     LedgerUnavailable,
+    NotYet,
+    RequestInvalid,
     SinkFailed,
     Stopped,
     StorageFull,
@@ -487,23 +489,26 @@ async def _until_known(
     """Do what is necessary before packs or their files are sent, until the vendor answers, or a stop comes.
 
     `outlasted` waits for the end of an outage, and tells whether there was one. Other trouble, such as with the place
-    of the lists, is fatal after `stuck_after_s` seconds.
+    of the lists, is fatal once this has paused for `stuck_after_s` seconds; the time that `look` takes does not count.
     """
     patience, said = Patience(stuck_after_s), set[str]()
+    now = asyncio.get_running_loop().time
     while not stop.requested:
+        began = now()
         try:
             await look()
-        except (AuthRefused, ForeignImports, SinkFailed, StorageFull) as error:
+        except (AuthRefused, ForeignImports, LedgerUnavailable, RequestInvalid, SinkFailed, StorageFull) as error:
             on_fatal(error)
         except Stopped:
             return
         except TransientError as error:
-            is_of_files = isinstance(error, FileUnavailable)
+            patience.excuse(_PLANNING, now() - began)
+            is_of_vendor = not isinstance(error, (FileUnavailable, NotYet))
             message = f"packs cannot be planned yet: {error}"
             if message not in said:
                 said.add(message)
-                emit(Notice(code="packing" if is_of_files else "vendor_unreachable", message=message))
-            if not is_of_files and await outlasted():
+                emit(Notice(code="vendor_unreachable" if is_of_vendor else "packing", message=message))
+            if is_of_vendor and await outlasted():
                 patience.forget(_PLANNING)
             elif (pause_s := patience.pause_s(_PLANNING, shortest_s=_AGAIN_S)) is not None:
                 await stop.sleep(pause_s)

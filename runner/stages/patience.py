@@ -37,6 +37,11 @@ class Patience:
         trouble.again_at = now + pause_s
         return pause_s
 
+    def excuse(self, key: str, seconds: float) -> None:
+        """Leave out a time in which something was worked on, if it is in trouble."""
+        if (trouble := self._troubles.get(key)) is not None:
+            trouble.since += seconds
+
     def is_due(self, key: str) -> bool:
         """Return whether something may be tried now: it is not in trouble, or its pause is over."""
         trouble = self._troubles.get(key)

@@ -9,7 +9,14 @@ from dataclasses import replace
 import pytest
 
 from runner.config.routes import Routes
-from runner.errors import BulkheadError, FileUnavailable, NotYet, Unavailable
+from runner.errors import (
+    BulkheadError,
+    FileUnavailable,
+    LedgerUnavailable,
+    NotYet,
+    RequestInvalid,
+    Unavailable,
+)
 from runner.events import Notice
 from runner.local.deferrals import DeferredItems
 from runner.local.feeder import Feeder, InFlight
@@ -57,15 +64,18 @@ class ScriptedPlan:
 
 
 class TroubledPlan:
-    """A planner that meets an error each time."""
+    """A planner that meets an error each time, after it has worked for so many seconds."""
 
-    def __init__(self, error: BulkheadError) -> None:
+    def __init__(self, error: BulkheadError, *, work_s: float = 0.0) -> None:
         self.error = error
+        self.work_s = work_s
         self.times: list[float] = []
 
     async def plan(self, _pages: AsyncIterator[list[Item]], *, proven: set[str]) -> PackPlan:
         assert not proven
         self.times.append(asyncio.get_running_loop().time())
+        if self.work_s:
+            await asyncio.sleep(self.work_s)
         raise self.error
 
 
@@ -202,6 +212,7 @@ async def test_a_canary_that_is_left_to_a_later_run_stops_packing_with_a_notice(
     ("error", "code"),
     [
         (FileUnavailable("cannot write lists: stale file handle"), "packing"),
+        (NotYet("an import is not ready", wait_s=1.0), "packing"),
         (Unavailable("HTTP 500 for one result"), "vendor_unreachable"),
     ],
 )
@@ -217,6 +228,29 @@ async def test_lasting_trouble_before_the_first_pack_ends_the_run_as_other_troub
     assert [(one.code, one.message) for one in packs.bench.events if isinstance(one, Notice)] == [
         (code, f"packs cannot be planned yet: {error}")
     ]
+
+
+async def test_the_time_of_work_before_packs_is_no_time_of_trouble() -> None:
+    packs = ScriptedPacks()
+    planner = TroubledPlan(FileUnavailable("stale file handle"), work_s=10 * packs.stuck_after_s)
+    vars(packs)["planner"] = planner
+    async with asyncio.timeout(100 * planner.work_s):
+        await packs.start()
+    assert packs.fatal == [planner.error]
+    paused_s = planner.times[-1] - planner.times[0] - planner.work_s * (len(planner.times) - 1)
+    assert paused_s == pytest.approx(packs.stuck_after_s, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "error", [LedgerUnavailable("the disk of the ledger answers slowly"), RequestInvalid("HTTP 302 for a retrieve")]
+)
+async def test_an_error_that_ends_a_run_elsewhere_ends_it_before_the_first_pack_too(error: BulkheadError) -> None:
+    packs, planner = ScriptedPacks(), TroubledPlan(error)
+    vars(packs)["planner"] = planner
+    await packs.start()
+    assert packs.fatal == [error]
+    assert len(planner.times) == 1
+    assert [event for event in packs.bench.events if isinstance(event, Notice)] == []
 
 
 async def test_an_outage_of_the_vendor_is_no_trouble_of_the_packs() -> None:
