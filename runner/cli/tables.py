@@ -51,8 +51,9 @@ def print_plan(console: Console, plan: Plan) -> None:
         wait = f"the last import after {lasting(plan.finish_in_s)}"
         line(console, f"the quota allows {wait if plan.finish_in_s else 'all imports immediately'}")
     if plan.packed_before:
-        sent = f"{plan.packs_before:,} of which are still to be sent" if plan.packs_before else "all of which are sent"
-        line(console, f"{counted(plan.packed_before, 'file')} in packs of an earlier run, {sent}")
+        unsent = f"{counted(plan.packs_before, 'pack')} {'is' if plan.packs_before == 1 else 'are'} still to be sent"
+        sent = unsent if plan.packs_before else "all packs are sent"
+        line(console, f"{counted(plan.packed_before, 'file')} in packs of an earlier run; {sent}")
     if plan.packing and plan.by_route:
         _packing(console, plan, plan.packing)
     if plan.by_route:

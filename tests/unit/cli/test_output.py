@@ -712,6 +712,25 @@ def test_a_plan_without_anything_to_send_says_nothing_about_packs() -> None:
     assert "alone" not in written(to)
 
 
+@pytest.mark.parametrize(
+    ("files", "packs", "sentence"),
+    [
+        (40, 0, "40 files in packs of an earlier run; all packs are sent"),
+        (40, 1, "40 files in packs of an earlier run; 1 pack is still to be sent"),
+        (1, 1, "1 file in packs of an earlier run; 1 pack is still to be sent"),
+        (40, 2, "40 files in packs of an earlier run; 2 packs are still to be sent"),
+    ],
+)
+def test_a_plan_counts_packs_of_an_earlier_run_that_are_still_to_be_sent_as_packs(
+    files: int, packs: int, sentence: str
+) -> None:
+    to = console()
+    packing = PackingPlan(packs=0, files=0, alone={}, alone_reasons={}, alone_finish_in_s=0.0)
+    counts = {"packed_before": files, "packs_before": packs, "creates": packs, "finish_in_s": 0.0}
+    print_plan(to, a_packed_plan(files, packing, **counts))
+    assert sentence in written(to).splitlines()
+
+
 async def test_what_needs_a_person_is_read_from_the_items_once() -> None:
     async def items() -> AsyncIterator[Item]:
         yield item("a.csv", S.FAILED)
