@@ -327,8 +327,10 @@ class PackEnds:
         if len(members) < SMALLEST_HALVED or self._is_off(pack):
             return ()
         middle = len(members) // 2
-        self._say(f"a pack of {counted(len(members), 'file')} failed, and is sent again as two")
-        return await self._repack(pack, [members[:middle], members[middle:]])
+        halves = await self._repack(pack, [members[:middle], members[middle:]])
+        if len(halves) > 1:
+            self._say(f"a pack of {counted(len(members), 'file')} failed, and is sent again as two")
+        return halves
 
     async def _repack(self, pack: Item, groups: Sequence[Sequence[Item]]) -> tuple[Item, ...]:
         """Put members of an ended pack into new packs, each group that can be; the others are still packed in it.

@@ -94,6 +94,15 @@ async def test_a_larger_pack_that_failed_is_sent_again_as_two() -> None:
     assert bench.said == ["a pack of 9 files failed, and is sent again as two"]
 
 
+async def test_a_larger_pack_that_failed_is_not_said_to_be_sent_as_two_if_no_route_can_pack_its_files_any_more() -> (
+    None
+):
+    bench = PackBench(9, routes=())
+    end = await bench.ends.settle(await bench.pack(S.FAILED, error_code="import_failed", error_message="no"))
+    assert (end.new_packs, bench.said) == ((), [])
+    assert await packed_together(bench) == [list(bench.names)]
+
+
 async def test_files_of_a_pack_that_failed_at_the_vendor_keep_no_place_in_it() -> None:
     bench = PackBench()
     pack = await bench.sent_pack("FAILED")
@@ -109,7 +118,9 @@ async def test_halves_that_the_ledger_has_had_before_travel_alone() -> None:
     for number, member in enumerate(await bench.members(), start=1):
         again = {"pack": pack.source, "pack_row": number, "pack_rows": 1, "tag": f"tag of {member.source}"}
         await bench.ledger.advance(member, S.PACKED, reason="x", **again)
+    bench.said.clear()
     assert (await bench.ends.settle(pack)).new_packs == ()
+    assert bench.said == []
     assert await packed_together(bench) == [list(bench.names)]
 
 
