@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from runner.stages.transitions import Transitions
 
 _S = ItemState
+_SENT = "another ledger has sent files of the pack"
+_UNKNOWN = "nobody can tell whether another ledger has sent files of the pack"
 _ALONE: ItemChanges = {"pack": None, "pack_row": None, "pack_rows": None, "tag": None}
 
 
@@ -87,7 +89,7 @@ class UnsentPacks:
             if pack.source in sent:
                 queued += await self._bind(pack, members, sent[pack.source])
             elif tags is None or await self._is_sent(pack, members, tags):
-                await self._ends.release(pack, "another ledger has sent files of the pack")
+                await self._ends.release(pack, _UNKNOWN if tags is None else _SENT)
                 queued += [member.source for member in members]
         return queued
 

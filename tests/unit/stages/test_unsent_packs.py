@@ -81,6 +81,9 @@ async def test_a_pack_is_dissolved_while_nobody_knows_the_files_that_another_led
     await add(bench, "4.csv", "5.csv")
     await bench.packed("4.csv", "5.csv")
     assert bool(await bench.settle_unsent()) == is_dissolved
+    reasons = [step.reason for step in await bench.ledger.history("b", "4.csv")]
+    unknown = "nobody can tell whether another ledger has sent files of the pack"
+    assert (reasons[-1] == unknown) == is_dissolved
 
 
 @pytest.mark.parametrize(("days", "is_dissolved"), [(0, True), (8, False)])
