@@ -37,7 +37,7 @@ class Plan:
     `linked_directories` says which links to directories are not followed, None if there are none. `failed_before`
     counts unchanged files that the vendor refused; they are not sent. `schema_remarks` are about names in the routes'
     schemas that the vendor's documents do not have. `earlier_reviews` are those open in earlier batches of the source.
-    `packed_before` files are in packs that an earlier run has recorded; `packs_before` of these are still to be sent.
+    `packed_before` files are in packs that an earlier run has recorded; `packs_before` packs of them may be unsent.
     """
 
     items: int
@@ -175,20 +175,22 @@ async def plan(
 class _RecordedPacks:
     """The packs that a run has recorded and not ended: their files travel with them, and need no creates of their own.
 
-    Files of unsent packs are not counted where packing `is_off`, because a run takes such packs apart.
+    Files of packs that nobody began to send are not counted where packing `is_off`, because a run takes them apart.
     """
 
     def __init__(self, ledger: Ledger | None, routes: Routes, is_off: Callable[[Route], bool]) -> None:
         self._ledger = ledger
         self._routes = routes
         self._is_off = is_off
-        self._unsent: dict[tuple[str, str], bool] = {}
+        self._packs: dict[tuple[str, str], Item | None] = {}
+        self._counted: set[tuple[str, str]] = set()
         self.file_count = 0
 
     @property
     def unsent_count(self) -> int:
-        """Return how many packs with files that were counted are still to be sent."""
-        return sum(self._unsent.values())
+        """Return how many packs with files that were counted are still to be sent, as far as is known."""
+        packs = (self._packs[key] for key in self._counted)
+        return sum(pack is not None and pack.state in (ItemState.QUEUED, ItemState.CREATING) for pack in packs)
 
     async def of(self, items: Sequence[Item]) -> set[str]:
         """Return and count the sources of those queued items that are in a pack as they are. Raises LedgerError."""
@@ -206,14 +208,13 @@ class _RecordedPacks:
     async def _goes_on(self, packed: Item, item: Item) -> bool:
         assert self._ledger is not None
         key = packed.batch_id, packed.pack or ""
-        is_unsent = self._unsent.get(key)
-        if is_unsent is None:
-            pack = await self._ledger.item(batch_of_packs(packed.batch_id), key[1])
-            is_unsent = pack is not None and pack.state is ItemState.QUEUED
-        route = self._routes.for_source(item.source)
-        if is_unsent and route is not None and self._is_off(route):
+        if key not in self._packs:
+            self._packs[key] = await self._ledger.item(batch_of_packs(packed.batch_id), key[1])
+        pack, route = self._packs[key], self._routes.for_source(item.source)
+        is_queued = pack is not None and pack.state is ItemState.QUEUED
+        if is_queued and route is not None and self._is_off(route):
             return False
-        self._unsent[key] = is_unsent
+        self._counted.add(key)
         return True
 
 
