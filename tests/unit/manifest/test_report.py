@@ -88,6 +88,19 @@ async def test_the_page_sends_nobody_to_a_run_for_failed_files_that_only_a_redri
     )
 
 
+async def test_the_page_says_it_of_one_file_that_may_be_at_the_vendor() -> None:
+    page = await page_of(failed("held.csv", "a row is lost", code="pack_unaccounted"))
+    assert f"1 file may be at the vendor, so no run sends it again: bulkhead redrive {ID} asks" in page.text
+    assert "asks the vendor about it." in page.text
+
+
+@pytest.mark.parametrize(("count", "again"), [(1, "1 file"), (2, "2 files")])
+async def test_the_page_says_how_many_files_are_sent_again(count: int, again: str) -> None:
+    page = await page_of(*(failed(f"bad{number}.csv") for number in range(count)))
+    them = "it" if count == 1 else "them"
+    assert f"failed.txt names {again}. Once the cause is fixed, send {them} again with" in page.text
+
+
 async def test_the_page_counts_one_create_for_all_files_of_a_pack() -> None:
     packs = [("one", 40), ("two", 2)]
     members = [
