@@ -77,11 +77,17 @@ class ResultFetch:
         self._stop = stop
 
     async def fetch(
-        self, item: Item, save: Callable[[AsyncIterator[bytes]], Awaitable[_T]], *, files: int | None = None
+        self,
+        item: Item,
+        save: Callable[[AsyncIterator[bytes]], Awaitable[_T]],
+        *,
+        files: int | None = None,
+        attempts: int | None = None,
     ) -> _T | None:
         """Return what `save` makes of the result of an item's import; None if a stop comes first.
 
-        `files`: how many are in a pack, whose result may be as large as those of all of them.
+        `files`: how many are in a pack, whose result may be as large as those of all of them. `attempts`: how many
+        there are at most; None for as many as for the result of an item.
 
         A result counts as unusable only if every attempt found it so: a download may have been cut short, and a result
         may appear a moment after the status. One that is too large stays so, and is not downloaded again.
@@ -91,7 +97,8 @@ class ResultFetch:
         unusable: list[BulkheadError] = []
         trouble: TransientError | None = None
         most_bytes = None if files is None else pack_result_bytes(self._options.result_bytes, files=files)
-        for attempt in range(1, self._options.collect_attempts + 1):
+        attempts = min(attempts or self._options.collect_attempts, self._options.collect_attempts)
+        for attempt in range(1, attempts + 1):
             try:
                 return await self._download(item, save, most_bytes=most_bytes)
             except (StorageFull, SinkFailed, ResultTooLarge):
@@ -103,7 +110,7 @@ class ResultFetch:
                 logger.warning(
                     "collect failed; it will be retried", extra={"item": item.source, "error": type(error).__name__}
                 )
-            if attempt < self._options.collect_attempts and await self._stop.sleep(delay_s(attempt, self._rng)):
+            if attempt < attempts and await self._stop.sleep(delay_s(attempt, self._rng)):
                 return None
         if trouble is not None:
             raise trouble

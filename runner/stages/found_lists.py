@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.errors import ImportNotFound, ResultTooLarge, Stopped
-from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemKind, ItemState
+from runner.models import ImportStatus, Item, ItemKind
 from runner.packing.body import pack_tag
 from runner.packing.found_rows import FoundRows, layout_of_rows
 from runner.packing.rules import PackRules
@@ -36,14 +36,21 @@ if TYPE_CHECKING:
 
 _NOT_ACCOUNTED = "its result does not account for all rows that were sent"
 
-
 NOT_FOUND = "nobody knows which files were in it, and the vendor does not find it now"
 
+_AT_WORK = frozenset({ImportStatus.PENDING, ImportStatus.RUNNING})
 
-class AtWork(str):
-    """Why the members of a pack cannot be told yet: the vendor is still importing it, so that may pass soon."""
+_ATTEMPTS_OF_OTHERS = 2
+"""How often the result of a pack of another source is fetched at most: most of them have no file of a run (choice)."""
 
-    __slots__ = ()
+
+@dataclass(frozen=True, slots=True)
+class MemberTags:
+    """The tags of a pack's members, or `why` they cannot be told; `is_at_work`: the vendor is still importing it."""
+
+    tags: tuple[str, ...] = ()
+    why: str = ""
+    is_at_work: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +107,25 @@ class FoundLists:
             found[tag] = self._list(tag, proof, members, leaves_out=leaves_out)
         return found
 
-    async def tags_in(self, lost: LostPack) -> list[str] | str:
-        """Return the tags of the members that the result of a pack names, or why they cannot be told; see AtWork.
+    async def tags_in(self, lost: LostPack) -> MemberTags:
+        """Return the tags of the members that the result of a pack names, or why they cannot be told.
 
         A pack that failed brought in nothing, so it has none.
-        Raises TransientError, AuthRefused, and Stopped.
+        Raises TransientError, AuthRefused, RequestInvalid, and Stopped.
         """
         remote = await self._retrieved(lost)
-        if not isinstance(remote, str) and remote.status == ImportStatus.FAILED:
-            return []
-        read = remote if isinstance(remote, str) else await self._rows(lost, remote)
-        return read if isinstance(read, str) else sorted(read[0].numbers)
+        if isinstance(remote, str):
+            return MemberTags(why=remote)
+        if remote.status == ImportStatus.FAILED:
+            return MemberTags()
+        read = await self._rows(lost, remote, attempts=None if lost.is_of_source else _ATTEMPTS_OF_OTHERS)
+        if isinstance(read, str):
+            return MemberTags(why=read, is_at_work=remote.status in _AT_WORK)
+        return MemberTags(tuple(sorted(read[0].numbers)))
+
+    async def require_answers(self) -> None:
+        """Return if the vendor shows its list of imports. Raises TransientError, AuthRefused, RequestInvalid if not."""
+        await repeat_read(lambda: self._api.list_page(limit=1, offset=0))
 
     async def whole(self, lost: LostPack, members: Mapping[str, LostMember]) -> FoundList | str | None:
         """Return the list of a pack if these, by their tags, are all of its members; else a sentence.
@@ -137,16 +152,16 @@ class FoundLists:
         except ImportNotFound:
             return NOT_FOUND
 
-    async def _rows(self, lost: LostPack, remote: RemoteImport) -> tuple[FoundRows, RemoteImport] | str:
+    async def _rows(
+        self, lost: LostPack, remote: RemoteImport, *, attempts: int | None = None
+    ) -> tuple[FoundRows, RemoteImport] | str:
         if remote.status != ImportStatus.SUCCESSFUL:
-            why = (
+            return (
                 f"only its result tells which files were in it; it is {remote.status} now: run again once it has ended"
             )
-            is_at_work = STATE_OF_STATUS.get(remote.status, ItemState.PROCESSING) is ItemState.PROCESSING
-            return AtWork(why) if is_at_work else why
         pack = Item(batch_id="", source=lost.name.tag, kind=ItemKind.PACK, import_id=remote.import_id)
         try:
-            rows = await self._fetch.fetch(pack, _read, files=lost.name.file_count)
+            rows = await self._fetch.fetch(pack, _read, files=lost.name.file_count, attempts=attempts)
         except (Unusable, ResultTooLarge) as error:
             return f"its result does not tell which files were in it: {error}"
         if rows is None:

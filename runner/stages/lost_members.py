@@ -126,7 +126,7 @@ class LostMembers:
 
     async def _tagged(self, item: Item, *, tags: Container[str], unread: set[str] | None) -> LostMember | None:
         route = self._routes.for_version(item.source, item.version)
-        if route is None or item.kind is not ItemKind.FILE or (item.size_bytes or 0) > MEMBER_BYTES_MAX:
+        if route is None or not can_be_member(item):
             return None
         try:
             tagged = await self._tag_now(item, route, own=item)
@@ -213,6 +213,11 @@ def _may_be_sent_later(item: Item) -> bool:
     if item.state is _S.REJECTED:
         return item.error_code not in _OTHER_CONTENT
     return (item.state, item.error_code) == (_S.SKIPPED, FILTERED_OUT)
+
+
+def can_be_member(item: Item) -> bool:
+    """Return whether a file may be in a pack, as far as its kind and size tell."""
+    return item.kind is ItemKind.FILE and (item.size_bytes or 0) <= MEMBER_BYTES_MAX
 
 
 def _may_join(item: Item) -> bool:

@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from runner import identity
 from runner.concurrency import handle_all
-from runner.errors import Stopped
+from runner.errors import RequestInvalid, Stopped, Unavailable, UrlExpired
 from runner.events import Notice
 from runner.formatting import counted
 from runner.models import ItemState
 from runner.sources.spec import file_uri, quoted
-from runner.stages.found_lists import NOT_FOUND, AtWork, FoundList
+from runner.stages.found_lists import NOT_FOUND, FoundList, MemberTags
 from runner.stages.known_packs import each_of, start_of
+from runner.stages.lost_members import can_be_member
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from runner.dromo.clock import VendorTime
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
     from runner.models import Batch, Item
@@ -42,15 +45,24 @@ WAIT_S = 300.0
 """How long a run waits, once, for packs of unknown files that are at work: most imports take less (choice)."""
 
 _PAUSE_S = 15.0
+_LONGEST_WORK = timedelta(hours=1)
+"""An import that is at work for longer is not waited for: it may never end (choice)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is known of a pack now: its list, if there is one, and the tags of its members, or `why` not."""
+    """What is known of a pack now: its list, if there is one, and the tags of its members, or why not."""
 
     listed: PackList | None = None
-    tags: tuple[str, ...] = ()
-    why: str = ""
+    members: MemberTags = field(default_factory=MemberTags)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.members.tags
+
+    @property
+    def why(self) -> str:
+        return self.members.why
 
 
 class _Wanted(Container[str]):
@@ -79,6 +91,7 @@ class OtherSources:
         known: KnownPacks,
         found: FoundLists,
         members: LostMembers,
+        vendor_time: VendorTime,
         stop: StopSignal,
         emit: EventHook,
     ) -> None:
@@ -88,14 +101,18 @@ class OtherSources:
         self._known = known
         self._found = found
         self._members = members
+        self._vendor_time = vendor_time
         self._stop = stop
         self._emit = emit
         self._waits_until: float | None = None
+        self._untold: dict[str, _Look] = {}
+        """By its tag, each pack whose members cannot be told in this run: it is not looked at again."""
+        self._broken: dict[str, LostPack] = {}
         self._packs: list[LostPack] = []
         self._unread: set[str] = set()
 
     def could_read(self, item: Item) -> bool:
-        """Return whether an item could be read when the packs of other sources were looked for it."""
+        """Return whether an item could be read when the run looked for it in packs of other sources."""
         return item.source not in self._unread
 
     async def refuse(self, tag: str, source: str) -> None:
@@ -108,7 +125,8 @@ class OtherSources:
         looks = await self._look_again(self._packs, await self._known.starts(), [tag])
         for one in self._packs:
             look = looks.get(one.name.tag, _Look())
-            if look.why or tag in look.tags:
+            is_unclear = look.why != "" and (one.is_of_source or look.why != NOT_FOUND)
+            if is_unclear or tag in look.tags:
                 why = look.why or f"{source} came with it, and could not be read before: run again once it can be read"
                 raise one.refusal(why)
 
@@ -117,11 +135,10 @@ class OtherSources:
 
         A pack whose files cannot be told counts, too, if its source is a directory that one of the files is below. If
         it is not, only a list of files could have one of them: the run waits for its end for a while, and then names
-        the pack in a notice. Files that cannot be
-        read now are looked up again before they are sent (`refuse`).
+        the pack in a notice. Files that cannot be read now are looked up again before they are sent (`refuse`).
         Raises TransientError, AuthRefused, LedgerError, Stopped, and what the sink raises.
         """
-        if not packs or not (await self._ledger.counts(self._batch.batch_id)).get(_QUEUED):
+        if not packs or not await self._has_candidates():
             return {}
         looks, known = await self._look_at_new(packs)
         tags = {tag for look in looks.values() for tag in look.tags}
@@ -169,10 +186,10 @@ class OtherSources:
         A pack of a directory that a file is below is not waited for: the run ends because of it. Raises Stopped.
         """
         clock = asyncio.get_running_loop().time
-        at_work = [one for one in packs if isinstance(looks.get(one.name.tag, _Look()).why, AtWork)]
+        at_work = [one for one in packs if looks.get(one.name.tag, _Look()).members.is_at_work and self._is_new(one)]
         near = await self._sources() if at_work else set()
         waits = [one for one in at_work if not self._may_be_near(one, looks[one.name.tag].why, near)]
-        if not waits:
+        if not near or not waits:
             return {}
         if self._waits_until is None:
             self._waits_until = clock() + WAIT_S
@@ -182,9 +199,14 @@ class OtherSources:
         while waits and clock() < self._waits_until:
             if await self._stop.sleep(_PAUSE_S):
                 raise Stopped("the run stops before it is known which files packs of other sources have")
-            found |= await self._look(waits)
-            waits = [one for one in waits if isinstance(found[one.name.tag].why, AtWork)]
+            found |= {one.name.tag: _Look(members=await self._told(one)) for one in waits}
+            waits = [one for one in waits if found[one.name.tag].members.is_at_work]
+        self._keep_untold(packs, found)
         return found
+
+    def _is_new(self, pack: LostPack) -> bool:
+        made_at = pack.remote.created_at
+        return made_at is None or made_at > self._vendor_time.now() - _LONGEST_WORK
 
     async def _look_again(
         self, packs: Collection[LostPack], known: Mapping[str, str], tags: Collection[str]
@@ -196,24 +218,61 @@ class OtherSources:
         return await self._look([one for one in packs if not starts.isdisjoint(each_of(known.get(one.name.tag, "")))])
 
     async def _look(self, packs: Collection[LostPack]) -> dict[str, _Look]:
+        looks = {one.name.tag: self._untold[one.name.tag] for one in packs if one.name.tag in self._untold}
+        packs = [one for one in packs if one.name.tag not in looks]
         lists = await handle_all(self._lists.read, [one.name.tag for one in packs])
-        looks: dict[str, _Look] = {}
-        for one, listed in zip(packs, lists, strict=True):
-            tags = await self._tags(one, listed)
-            looks[one.name.tag] = _Look(listed, why=tags) if isinstance(tags, str) else _Look(listed, tuple(tags))
-        return looks
+        new = {
+            one.name.tag: _Look(listed, await self._member_tags(one, listed))
+            for one, listed in zip(packs, lists, strict=True)
+        }
+        self._keep_untold(packs, new)
+        return looks | new
 
-    async def _tags(self, pack: LostPack, listed: PackList | None) -> list[str] | str:
-        """Return the tags of a pack's members, or why they cannot be told."""
+    def _keep_untold(self, packs: Iterable[LostPack], looks: Mapping[str, _Look]) -> None:
+        for one in packs:
+            look = looks.get(one.name.tag, _Look())
+            if look.why and not look.members.is_at_work and not one.is_of_source:
+                self._untold[one.name.tag] = look
+
+    async def _member_tags(self, pack: LostPack, listed: PackList | None) -> MemberTags:
         if listed is not None:
-            return [one.tag for one in listed.members]
-        tag = pack.name.tag
-        if (known := await self._lists.found(tag)) is not None:
-            return known
-        tags = await self._found.tags_in(pack)
-        if not isinstance(tags, str):
-            await self._lists.keep_found(tag, tags)
-        return tags
+            return MemberTags(tuple(one.tag for one in listed.members))
+        known = await self._lists.found(pack.name.tag)
+        return await self._told(pack) if known is None else MemberTags(tuple(known))
+
+    async def _told(self, pack: LostPack) -> MemberTags:
+        """Return the tags that the result of a pack names, or why they cannot be told.
+
+        If the vendor answers, but not for one import of another source, that import is broken, and holds up no run.
+        Raises Unavailable if it does not answer for several.
+        """
+        try:
+            told = await self._found.tags_in(pack)
+        except (RequestInvalid, Unavailable, UrlExpired) as error:
+            if pack.is_of_source:
+                raise
+            await self._found.require_answers()
+            if not isinstance(error, RequestInvalid):
+                self._note_broken(pack, error)
+            return MemberTags(why=f"the vendor does not show its result: {error}")
+        self._broken.pop(pack.name.tag, None)
+        if not told.why:
+            await self._lists.keep_found(pack.name.tag, told.tags)
+        return told
+
+    def _note_broken(self, pack: LostPack, error: Unavailable | UrlExpired) -> None:
+        self._broken[pack.name.tag] = pack
+        if len(self._broken) > 1:
+            for tag in self._broken:
+                self._untold.pop(tag, None)
+            tags = " ".join(f"--ignore-pack {tag}" for tag in list(self._broken)[:_NAMED_MOST])
+            imports = [one.remote.import_id for one in self._broken.values()]
+            named = f"{', '.join(imports[:_NAMED_MOST])}{_more(len(imports))}"
+            raise Unavailable(
+                f"the vendor does not show the results of {counted(len(imports), 'pack')} of other sources"
+                f" (import {named}): {error}",
+                hint=f"if it shows other results, and their rows may be there twice, run again with {tags}",
+            )
 
     async def _ruling(
         self, pack: LostPack, listed: PackList | None, mine: Mapping[str, LostMember]
@@ -236,7 +295,7 @@ class OtherSources:
         for pack, why in unclear:
             if self._may_be_near(pack, why, near):
                 found[pack.name.tag] = why
-            else:
+            elif why != NOT_FOUND:
                 passed.append(pack.remote.import_id)
         if passed:
             packs = f"{counted(len(passed), 'pack')} of other sources, whose files nothing tells now"
@@ -249,11 +308,21 @@ class OtherSources:
         """Return whether a pack may have files of the run; one that a run with another source deleted has none."""
         return pack.is_of_source or (pack.name.source in near and why != NOT_FOUND)
 
+    async def _has_candidates(self) -> bool:
+        """Return whether there is a queued file that may be in a pack."""
+        queued = self._ledger.items(self._batch.batch_id, states={_QUEUED})
+        async for item in queued:
+            if can_be_member(item):
+                return True
+        return False
+
     async def _sources(self) -> set[str]:
-        """Return `identity.short` of each directory that a file is below which is not sent yet."""
+        """Return `identity.short` of each directory that a file is below which may be in a pack, and is not sent."""
         root = self._batch.source_uri.rpartition("?")[2].rstrip("/")
         folders = set[str]()
         async for item in self._ledger.items(self._batch.batch_id, states={_QUEUED, ItemState.PACKED}):
+            if not can_be_member(item):
+                continue
             folder = item.source.rpartition("/")[0]
             is_absolute = folder.startswith("/")
             folders.add(file_uri(folder) if is_absolute else f"{root}/{quoted(os.fsencode(folder))}".rstrip("/"))

@@ -168,6 +168,7 @@ class Packs:
             ),
             found=self._found,
             members=self._lost_members,
+            vendor_time=self._context.vendor_time,
             stop=self._context.stop,
             emit=self._context.emit,
         )

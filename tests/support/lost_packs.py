@@ -128,16 +128,22 @@ class LostPackBench:
         return identity.tag(name, content_of(name), ROUTE.binding, endpoint="e")
 
     async def sent(
-        self, *, status: str = "SUCCESSFUL", with_list: bool = True, source_uri: str = BATCH.source_uri
+        self,
+        *,
+        status: str = "SUCCESSFUL",
+        with_list: bool = True,
+        source_uri: str = BATCH.source_uri,
+        **changes: Any,
     ) -> str:
-        """Let the lost ledger have sent the pack, which is of a source; return its import's id."""
+        """Let the lost ledger have sent the pack, which is of a source; return its import's id, which has `changes`."""
         pack = Item(batch_id="lost.packs", source=self.tag, kind=ItemKind.PACK, version=RECIPE.text)
         by_tag = sorted(self._names, key=self.tags.__getitem__)
         members = [Item(batch_id="lost", source=name, tag=self.tags[name], pack_rows=2) for name in by_tag]
         if with_list:
             await self.lists.keep(pack, members, fingerprint="sha256:1")
         name = str(PackName(len(members), self.tag, identity.short(source_uri)))
-        remote = self.vendor.add(CreateRequest(original_filename=name), status=status)
+        remote = replace(self.vendor.add(CreateRequest(original_filename=name), status=status), **changes)
+        self.vendor.imports[remote.import_id] = remote
         self.vendor.result = self.result_of(self.tags.values())
         await self.ledger.start_batch(BATCH)
         await self.ledger.add([Item(batch_id="b", source=name) for name in self._names])
@@ -199,7 +205,7 @@ class LostPackBench:
         known = KnownPacks(self.sink, source=identity.short(BATCH.source_uri), endpoint="e")
         return OtherSources(
             self.ledger, BATCH, lists=self.lists, known=known, found=self._found, members=self._members,
-            stop=self.stop, emit=self._take,
+            vendor_time=self._vendor_time, stop=self.stop, emit=self._take,
         )  # fmt: skip
 
     @cached_property

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner import identity
-from runner.errors import FileUnavailable, ForeignImports, ItemRejected, Stopped
+from runner.errors import FileUnavailable, ForeignImports, ItemRejected, RequestInvalid, Stopped, Unavailable
+from runner.models import CreateRequest, Item, ItemKind, RemoteImport
 from runner.models import ItemState as S
+from runner.packing.body import PackName, pack_tag
+from runner.packing.member import MEMBER_BYTES_MAX
 from runner.stages.known_packs import KnownPacks
 from runner.stages.lost_packs import Adoption
 from runner.stages.other_sources import WAIT_S
 from runner.stages.pack_lists import FOLDER
 from runner.stop import StopReason
 from tests.support.lost_packs import BATCH, CountedSink, LostPackBench, content_of
+from tests.support.scripted import EPOCH
 
 pytestmark = pytest.mark.virtual_time
 
@@ -268,3 +274,156 @@ async def test_a_file_is_not_sent_if_nobody_can_tell_any_more_whether_a_known_pa
     bench.vendor.result = b"no result any more"
     with pytest.raises(ForeignImports, match="its result does not tell which files were in it"):
         await bench.others.refuse(bench.tags["1.csv"], "1.csv")
+
+
+async def test_a_result_that_tells_nothing_is_fetched_twice_in_a_run_and_not_again(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv", "3.csv")
+    import_id = await bench.sent(with_list=False, source_uri="list")
+    bench.vendor.result = b"no result"
+    await bench.packed("1.csv", "2.csv")
+    assert await bench.settle_unsent() == []
+    assert await bench.adopt() == Adoption()
+    assert bench.vendor.calls.count("get") == 2
+    assert bench.said == [f"1 pack of other sources, whose files nothing tells now, passed over: import {import_id}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"status": "STALLED"}, {"status": "RUNNING", "created_at": EPOCH - timedelta(hours=1)}],
+    ids=["unknown status", "old"],
+)
+async def test_a_pack_that_may_never_end_is_not_waited_for(tmp_path: Path, changes: dict[str, Any]) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(with_list=False, source_uri="list", **changes)
+    began = asyncio.get_running_loop().time()
+    assert await bench.adopt() == Adoption()
+    assert asyncio.get_running_loop().time() < began + 1.0
+    assert WAITS not in bench.said
+
+
+@pytest.mark.parametrize(
+    "changes", [{"created_at": None}, {"created_at": EPOCH - timedelta(minutes=59)}], ids=["unknown age", "young"]
+)
+async def test_a_pack_that_may_end_soon_is_waited_for(tmp_path: Path, changes: dict[str, Any]) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="RUNNING", with_list=False, source_uri="list", **changes)
+    await bench.adopt()
+    assert WAITS in bench.said
+
+
+@pytest.mark.parametrize(
+    "item",
+    [{"kind": ItemKind.JSON}, {"size_bytes": MEMBER_BYTES_MAX + 1}],
+    ids=["json", "large"],
+)
+@pytest.mark.parametrize("source_uri", ["inbox/a", "list"], ids=["directory of the file", "list"])
+async def test_a_run_without_a_file_that_can_be_in_a_pack_neither_waits_nor_stops(
+    tmp_path: Path, source_uri: str, item: dict[str, Any]
+) -> None:
+    bench = LostPackBench(tmp_path, "a/1.csv", "a/2.csv")
+    await bench.sent(status="RUNNING", with_list=False, source_uri=source_uri)
+    for name in bench.tags:
+        await bench.move(name, S.SKIPPED)
+    await bench.ledger.add([Item(batch_id="b", source="a/rows", **item)])
+    assert await bench.adopt() == Adoption()
+    assert bench.said == []
+
+
+async def test_documents_are_not_read_again_while_a_run_waits_for_a_pack(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="RUNNING", with_list=False, source_uri="list")
+    await bench.adopt()
+    assert bench.sink.reads.count(f"{bench.tag}.json") == 1
+    assert bench.sink.reads.count(f"{bench.tag}.found.json") == 1
+
+
+class _Broken:
+    """An API that does not show some imports, and its list neither if `list_too`."""
+
+    def __init__(self, bench: LostPackBench, *import_ids: str, error: Exception, list_too: bool = False) -> None:
+        self.import_ids, self._error = set(import_ids), error
+        self._retrieve = bench.vendor.retrieve
+        bench.vendor.retrieve = self.retrieve  # type: ignore[method-assign]
+        if list_too:
+            bench.vendor.list_page = self._fail  # type: ignore[assignment]
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        return await (self._fail() if import_id in self.import_ids else self._retrieve(import_id))
+
+    async def _fail(self, **_: object) -> Any:
+        raise self._error
+
+
+ERRORS = pytest.mark.parametrize("error", [Unavailable("502"), RequestInvalid("what is this?")], ids=["5xx", "4xx"])
+
+
+@ERRORS
+async def test_a_broken_import_of_another_source_that_may_have_files_of_the_run_is_named(
+    tmp_path: Path, error: Exception
+) -> None:
+    bench = LostPackBench(tmp_path, "a/1.csv", "a/2.csv")
+    import_id = await bench.sent(with_list=False, source_uri="inbox/a")
+    _Broken(bench, import_id, error=error)
+    said = (await bench.adopt()).unknown[bench.tag]
+    assert str(said).startswith(f"import {import_id} is a pack of 2 files of another source")
+    assert str(said).endswith(f"the vendor does not show its result: {error}")
+    assert f"--ignore-pack {bench.tag}" in (said.hint or "")
+
+
+@ERRORS
+async def test_a_broken_import_of_a_source_that_is_no_directory_of_the_files_is_passed_over(
+    tmp_path: Path, error: Exception
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(with_list=False, source_uri="list")
+    _Broken(bench, import_id, error=error)
+    assert await bench.adopt() == Adoption()
+    assert bench.said == [f"1 pack of other sources, whose files nothing tells now, passed over: import {import_id}"]
+
+
+async def test_an_outage_of_the_vendor_is_not_taken_for_a_broken_import(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(with_list=False, source_uri="list")
+    outage = _Broken(bench, import_id, error=Unavailable("502"), list_too=True)
+    with pytest.raises(Unavailable):
+        await bench.adopt()
+    outage.import_ids.clear()
+    assert len((await bench.adopt()).packs) == 1
+
+
+async def test_nothing_is_passed_over_while_the_vendor_does_not_show_several_imports(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    first = await bench.sent(with_list=False, source_uri="list")
+    other = bench.vendor.add(
+        CreateRequest(
+            original_filename=str(PackName(2, pack_tag(["x"], binding="", endpoint="e"), identity.short("y")))
+        ),
+        status="SUCCESSFUL",
+    )
+    await bench.ledger.keep_orphans([other])
+    outage = _Broken(bench, first, other.import_id, error=Unavailable("502"))
+    with pytest.raises(Unavailable, match=r"the results of 2 packs of other sources .*: 502") as raised:
+        await bench.adopt()
+    assert {first, other.import_id} <= set(str(raised.value).replace(",", " ").replace(")", " ").split())
+    assert f"--ignore-pack {bench.tag}" in (raised.value.hint or "")
+    outage.import_ids = {other.import_id}
+    assert len((await bench.adopt()).packs) == 1
+
+
+@pytest.mark.parametrize("source_uri", ["list", "file:///data"])
+async def test_a_deleted_import_of_another_source_is_not_named(tmp_path: Path, source_uri: str) -> None:
+    bench = LostPackBench(tmp_path, "/data/1.csv", "/data/2.csv")
+    import_id = await bench.sent(with_list=False, source_uri=source_uri)
+    del bench.vendor.imports[import_id]
+    assert await bench.adopt() == Adoption()
+    assert bench.said == []
+
+
+async def test_a_file_that_can_be_read_later_is_sent_if_the_pack_that_may_have_it_was_deleted(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(source_uri="list")
+    bench.files.contents = dict.fromkeys(("1.csv", "2.csv"), FileUnavailable("no answer"))
+    await bench.adopt()
+    (tmp_path / FOLDER / f"{bench.tag}.json").unlink()
+    del bench.vendor.imports[import_id]
+    await bench.others.refuse(bench.tags["1.csv"], "1.csv")
