@@ -74,7 +74,7 @@ class EngineOfRuns:
         return PackPlanner(
             files=source,
             routes=spec.routes,
-            rules=RulesOfRoutes(schemas_of_the_vendor(self._resources)),
+            rules=RulesOfRoutes(schemas_of_the_vendor(self._resources), attempts=1),
             setup=self.packing(spec),
             earlier=EarlierItems(ledger, endpoint=endpoint, again=spec.again, retry_failed=spec.retry_failed),
             endpoint=endpoint,

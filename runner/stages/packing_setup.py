@@ -12,7 +12,7 @@ from runner.packing.canary import PredictImport
 from runner.packing.planner import PackLimits
 from runner.packing.refusals import Refusal
 from runner.packing.rules import rules_of
-from runner.retry import repeat_read
+from runner.retry import READ_ATTEMPTS, repeat_read
 
 if TYPE_CHECKING:
     from runner.config.routes import Route
@@ -55,10 +55,14 @@ class PackingSetup:
 
 
 class RulesOfRoutes:
-    """Reads the saved schema of each route with `read`, by its id, which may raise SchemaNotFound."""
+    """Reads the saved schema of each route with `read`, by its id, which may raise SchemaNotFound.
 
-    def __init__(self, read: Callable[[str], Awaitable[Mapping[str, Any]]]) -> None:
+    `attempts`: how often a read is tried; once if `read` repeats it itself.
+    """
+
+    def __init__(self, read: Callable[[str], Awaitable[Mapping[str, Any]]], *, attempts: int = READ_ATTEMPTS) -> None:
         self._read_schema = read
+        self._attempts = attempts
         self._first: dict[str, PackRules | Refusal] = {}
         self._latest: dict[str, tuple[PackRules | Refusal, float]] = {}
         self._reading = asyncio.Lock()
@@ -94,6 +98,6 @@ class RulesOfRoutes:
 
     async def _saved(self, schema_id: str) -> Mapping[str, Any] | None:
         try:
-            return await repeat_read(lambda: self._read_schema(schema_id))
+            return await repeat_read(lambda: self._read_schema(schema_id), attempts=self._attempts)
         except (SchemaNotFound, RequestInvalid):
             return None

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
 from runner.check import bind_routes
+from runner.check.engine_of_runs import EngineOfRuns
 from runner.check.sandbox_engine import sandbox_engine
 from runner.check.schemas import schemas_in
+from runner.check.setup import SCHEMA_ATTEMPTS
 from runner.config.routes import Route, Routes
-from runner.errors import ConfigError, SchemaNotFound
+from runner.config.run_spec import RunSpec
+from runner.errors import ConfigError, SchemaNotFound, Unavailable
+from runner.models import Item
+from runner.sources.spec import SourceSpec
 
 SAVED = {
     "id": "s",
@@ -137,3 +143,29 @@ async def test_a_saved_schema_that_cannot_be_read_has_no_remarks() -> None:
 
     (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), sandbox_engine(), read)
     assert (bound.remarks, bound.missing is not None) == ((), True)
+
+
+@pytest.mark.virtual_time
+async def test_planning_packs_asks_for_a_schema_as_often_as_a_check_does_before_it_says_that_the_vendor_is_away() -> (
+    None
+):
+    asked: list[str] = []
+
+    async def schema(schema_id: str) -> Mapping[str, Any]:
+        asked.append(schema_id)
+        raise Unavailable("connection refused")
+
+    async def client() -> Any:
+        return SimpleNamespace(schema=schema)
+
+    settings = SimpleNamespace(filename_tag=True)
+    resources: Any = SimpleNamespace(ledger_is_shared=False, settings=settings, endpoint="e", client=client)
+    spec = RunSpec(
+        source=SourceSpec(kind="directory", path="/inbox"), routes=Routes([Route(name="1", schema_id="s")]), pack=2
+    )
+    files: Any = object()
+    packer = EngineOfRuns(resources, sandbox_engine).packer(spec, files, None)
+    assert packer is not None
+    with pytest.raises(Unavailable):
+        await packer.of_file(Item(batch_id="b", source="a.csv", version="1", file_key="k", size_bytes=20))
+    assert asked == ["s"] * SCHEMA_ATTEMPTS
