@@ -86,7 +86,8 @@ class ForeignWatch(WrappedApi):
         is_own = bool(await self._ledger.owners([remote.import_id]))
         if not is_own and self._has_new_data(remote):
             raise self._error([(source, remote)])
-        self._others.pop(tag, None)
+        if self._others.get(tag) is remote:
+            del self._others[tag]
         if not is_own:
             await self._ledger.keep_orphans([remote])
             raise TagInUse(f"an import of {source} that a run before this one has made was not known yet")

@@ -12,9 +12,9 @@ import pytest
 
 from runner import identity
 from runner.dromo.clock import VendorTime
-from runner.errors import BulkheadError, ImportNotFound, OutcomeUnknown
+from runner.errors import BulkheadError, ForeignImports, ImportNotFound, OutcomeUnknown
 from runner.local.pipeline import RunResult
-from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
+from runner.models import CreateRequest, ImportPage, Item, ItemState, RemoteImport
 from runner.packing.body import PackName
 from runner.stages.foreign import ForeignWatch
 from runner.stop import StopReason
@@ -180,6 +180,37 @@ async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(wa
     await asyncio.sleep(waits_s)
     await watch.list_page(limit=10, offset=0)
     assert len(errors) == found
+
+
+async def test_an_import_that_a_list_shows_while_an_older_one_is_looked_up_is_not_forgotten() -> None:
+    bench = Bench(FILES)
+    watch = ForeignWatch(
+        bench.vendor,
+        retrieve=bench.vendor.retrieve,
+        ledger=bench.ledger,
+        batch_id=BATCH_ID,
+        source="",
+        schemas={"s1"},
+        vendor_time=VendorTime(bench.clock),
+        on_found=lambda _: None,
+    )
+    watch.first_walk_done()
+    await asyncio.sleep(1)
+    own = foreign(bench, "03.csv")
+    await watch.list_page(limit=10, offset=0)
+    await bench.leave("03.csv", S.PROCESSING, tag=bench.tag("03.csv"), import_id=own.import_id)
+    owners = bench.ledger.owners
+
+    async def list_first(import_ids: Iterable[str]) -> dict[str, Item]:
+        bench.ledger.owners = owners  # type: ignore[method-assign]
+        foreign(bench, "03.csv")
+        await watch.list_page(limit=10, offset=0)
+        return await owners(import_ids)
+
+    bench.ledger.owners = list_first  # type: ignore[method-assign, assignment]
+    await watch.refuse(bench.tag("03.csv"), "03.csv")
+    with pytest.raises(ForeignImports):
+        await watch.refuse(bench.tag("03.csv"), "03.csv")
 
 
 def dates_ahead(bench: Bench, by: timedelta) -> None:
