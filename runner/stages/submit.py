@@ -19,16 +19,17 @@ from runner.config.routes import NO_ROUTE
 from runner.errors import (
     AuthRefused,
     DuplicatePending,
-    ForeignImports,
     ImportIdTaken,
     ItemRejected,
-    LedgerReplaced,
+    LedgerUnavailable,
     NotSent,
     OutcomeUnknown,
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
+    SinkFailed,
     StaleItem,
+    StorageFull,
     TagInUse,
     TransientError,
 )
@@ -129,6 +130,8 @@ class _Attempt:
     content: Content
     tag: str
     number: int = 0
+    failed_looks: int = 0
+    """How many creates were not made because what must be known before them could not be told."""
     schema_denials: int = 0
     """How many creates the vendor answered with 404."""
     may_have_data: bool = False
@@ -314,7 +317,7 @@ class Submitter:
                 await self._gate.admit(attempt.item, attempt.route)
         except ItemRejected as error:
             return await self._reject(attempt.item, error)
-        while attempt.number < self._options.create_attempts:
+        while attempt.number + attempt.failed_looks < self._options.create_attempts:
             if (item := await self._send_in_turn(attempt)) is not None:
                 return item
         return await self._give_up(attempt)
@@ -355,16 +358,8 @@ class Submitter:
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse, and as `before_create`."""
-        try:
-            await self._before_create(attempt.tag, attempt.item.source)
-            await self._record_intent(attempt)
-        except (StaleItem, TagInUse, LedgerReplaced, ForeignImports, TransientError):
-            await permit.unused()
-            raise
-        if not permit.is_fresh:
-            await permit.unused()
-            attempt.number -= 1
+        """Send one create; return None if it must be repeated. Raises as `_intend`."""
+        if not await self._intend(attempt, permit):
             return None
         try:
             remote = await self._api.create(
@@ -392,6 +387,43 @@ class Submitter:
             raise
         await permit.answered()
         return created
+
+    async def _intend(self, attempt: _Attempt, permit: Permit) -> bool:
+        """Record the intent; return False if that must be repeated with another permit.
+
+        Raises StaleItem, TagInUse, and as `before_create`; the permit is given back then.
+        """
+        try:
+            trouble = await self._look(attempt)
+            if trouble is None:
+                await self._record_intent(attempt)
+        except Exception:
+            await permit.unused()
+            raise
+        if trouble is None and permit.is_fresh:
+            return True
+        await permit.unused()
+        if trouble is None:
+            attempt.number -= 1
+        else:
+            attempt.failed_looks += 1
+            await self._pause_after(attempt, trouble)
+        return False
+
+    async def _look(self, attempt: _Attempt) -> TransientError | None:
+        """Call `before_create`; between two creates of an item, return what may pass, and raise it otherwise.
+
+        The caller of `submit` has the item as it was before the first create, and could not continue with it.
+        """
+        try:
+            await self._before_create(attempt.tag, attempt.item.source)
+        except (StorageFull, SinkFailed, LedgerUnavailable):
+            raise
+        except TransientError as error:
+            if attempt.item.state is not _S.CREATING:
+                raise
+            return error
+        return None
 
     async def _record_intent(self, attempt: _Attempt) -> None:
         """Record the attempt before it is made. Raises TagInUse if another item is about to send the same content."""

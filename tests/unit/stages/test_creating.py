@@ -12,6 +12,7 @@ import pytest
 from runner.config.options import RunOptions
 from runner.config.routes import Route, Routes
 from runner.errors import (
+    AuthRefused,
     BulkheadError,
     DuplicatePending,
     ForeignImports,
@@ -19,7 +20,9 @@ from runner.errors import (
     LedgerReplaced,
     NotSent,
     OutcomeUnknown,
+    RequestInvalid,
     SchemaNotFound,
+    StorageFull,
     TagInUse,
     Unavailable,
 )
@@ -339,7 +342,16 @@ async def test_without_tags_in_names_an_import_with_the_items_tag_is_not_adopted
     assert (await bench.item("a.csv")).import_id == "import-2"
 
 
-@pytest.mark.parametrize("error", [ForeignImports("another ledger"), LedgerReplaced("the ledger is gone")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ForeignImports("another ledger"),
+        LedgerReplaced("the ledger is gone"),
+        AuthRefused("401"),
+        Unavailable("502"),
+        RequestInvalid("400"),
+    ],
+)
 async def test_what_prevents_a_create_gives_its_permit_back(error: BulkheadError) -> None:
     bench = Bench(FILES)
 
@@ -351,6 +363,44 @@ async def test_what_prevents_a_create_gives_its_permit_back(error: BulkheadError
         await submitting.submit("a.csv")
     assert await submitting.context.pacer.free_slots() == 20
     assert bench.vendor.calls.count("create") == 0
+
+
+@pytest.mark.parametrize(
+    ("looks", "outcome", "state"),
+    [
+        ([None, Unavailable("502"), None], OUTCOMES.ADVANCED, ItemState.PROCESSING),
+        ([None, *[Unavailable("502")] * 99], OUTCOMES.NOT_CREATED, ItemState.QUEUED),
+    ],
+    ids=["once", "always"],
+)
+async def test_a_look_that_fails_between_two_creates_of_an_item_is_a_try_and_the_item_is_handed_on_as_it_is(
+    looks: list[Exception | None], outcome: SubmitOutcome, state: ItemState
+) -> None:
+    bench, left = Bench(FILES), list(looks)
+    bench.vendor.create_script.append(NotSent("refused"))
+
+    async def look(_tag: str, _source: str) -> None:
+        if (error := left.pop(0)) is not None:
+            raise error
+
+    submitting = Submitting(bench, before_create=look)
+    result = await submitting.submit("a.csv")
+    assert (result.outcome, result.item.state) == (outcome, state)
+    assert result.item == await bench.item("a.csv")
+    assert await submitting.context.pacer.free_slots() == (19 if state is ItemState.PROCESSING else 20)
+
+
+@pytest.mark.parametrize("error", [StorageFull("disk full"), ForeignImports("another ledger")])
+async def test_what_ends_the_run_also_does_so_between_two_creates_of_an_item(error: BulkheadError) -> None:
+    bench, left = Bench(FILES), [None, error]
+    bench.vendor.create_script.append(NotSent("refused"))
+
+    async def look(_tag: str, _source: str) -> None:
+        if (raised := left.pop(0)) is not None:
+            raise raised
+
+    with pytest.raises(type(error)):
+        await Submitting(bench, before_create=look).submit("a.csv")
 
 
 async def test_an_item_whose_tag_another_claims_first_gives_its_permit_back_and_looks_again() -> None:
