@@ -35,7 +35,6 @@ _S = ItemState
 _OTHER_CONTENT = frozenset({"not_found", "empty", "too_large", "not_a_file"})
 """Codes of files that cannot be read because they are not what was sent; another reason says nothing about that."""
 
-
 _NEVER_PACKED = frozenset({"no_route", "unsupported_type", "invalid_json"})
 
 
