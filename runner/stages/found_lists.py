@@ -20,7 +20,6 @@ from runner.packing.rules import PackRules
 from runner.packing.split import rows_left_out
 from runner.retry import repeat_read
 from runner.stages.collect import Unusable
-from runner.stages.lost_members import MemberUnclear
 from runner.stages.pack_lists import ListedMember, PackList
 from runner.stages.pack_recipe import PackRecipe
 
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from runner.stages.packing_setup import RulesOfRoutes
 
 _NOT_ACCOUNTED = "its result does not account for all rows that were sent"
+
+_LEFT_OUT = "this run leaves out some files, which may be in it: run once with all files, and without filters"
 
 NOT_FOUND = "nobody knows which files were in it, and the vendor does not find it now"
 
@@ -97,14 +98,14 @@ class FoundLists:
         looked = {one.name.tag: await self._prove(one) for one in lost}
         proofs = {tag: proof for tag, proof in looked.items() if isinstance(proof, _Proof)}
         found: dict[str, FoundList | str | None] = {tag: why for tag, why in looked.items() if isinstance(why, str)}
-        try:
-            tags = {member.tag for proof in proofs.values() for member in proof.layout.members}
-            members = await self._members.with_tags(tags) if tags else {}
-            leaves_out = await self._members.leaves_out_some()
-        except MemberUnclear as unclear:
-            return found | dict.fromkeys(proofs, str(unclear))
+        tags = {member.tag for proof in proofs.values() for member in proof.layout.members}
+        unread: dict[str, str] = {}
+        members = await self._members.with_tags(tags, unread=unread) if tags else {}
+        left_out = _LEFT_OUT if await self._members.leaves_out_some() else ""
+        if unread:
+            left_out = unread[min(unread)]
         for tag, proof in proofs.items():
-            found[tag] = self._list(tag, proof, members, leaves_out=leaves_out)
+            found[tag] = self._list(tag, proof, members, left_out=left_out)
         return found
 
     async def tags_in(self, lost: LostPack) -> MemberTags:
@@ -133,7 +134,7 @@ class FoundLists:
         Raises as `of`.
         """
         proof = await self._prove(lost)
-        return proof if isinstance(proof, str) else self._list(lost.name.tag, proof, members, leaves_out=True)
+        return proof if isinstance(proof, str) else self._list(lost.name.tag, proof, members, left_out=_LEFT_OUT)
 
     async def _prove(self, lost: LostPack) -> _Proof | str:
         """Return what the result of a pack's import proves, or a sentence if it proves nothing."""
@@ -185,11 +186,12 @@ class FoundLists:
         return _Proof(recipe, layout)
 
     def _list(
-        self, tag: str, proof: _Proof, members: Mapping[str, LostMember], *, leaves_out: bool
+        self, tag: str, proof: _Proof, members: Mapping[str, LostMember], *, left_out: str
     ) -> FoundList | str | None:
+        """Return the list of a pack; `left_out`: what to say if not all of its files are found."""
         mine = [members[one.tag] for one in proof.layout.members if one.tag in members]
-        if leaves_out and len(mine) < len(proof.layout.members):
-            return "this run leaves out some files, which may be in it: run once with all files, and without filters"
+        if left_out and len(mine) < len(proof.layout.members):
+            return left_out
         if any(proof.layout.row_counts[one.tag] != one.row_count for one in mine):
             return _NOT_ACCOUNTED
         sources = {one.tag: one.item.source for one in mine}

@@ -88,12 +88,12 @@ class LostMembers:
         found = await handle_all(look, listed.members, at_once=_READ_AT_ONCE)
         return [one for one in found if one is not None]
 
-    async def with_tags(self, tags: Container[str], *, unread: set[str] | None = None) -> dict[str, LostMember]:
-        """Return the files whose content has one of these tags, by tag. Raises MemberUnclear, LedgerError.
+    async def with_tags(self, tags: Container[str], *, unread: dict[str, str]) -> dict[str, LostMember]:
+        """Return the files whose content has one of these tags, by tag. Raises LedgerError.
 
         They are queued, or not sent because their own import failed before: a pack may have brought them in since.
-        Files that are too large for a pack are not read. `unread` takes the sources of those that cannot be read now;
-        without it, such a file raises MemberUnclear.
+        Files that are too large for a pack are not read. `unread` takes the sources of those that cannot be read now,
+        each with a sentence.
         """
         found: dict[str, LostMember] = {}
         look = partial(self._tagged, tags=tags, unread=unread)
@@ -123,16 +123,14 @@ class LostMembers:
         left = self._ledger.items(self._batch_id, states={_S.REJECTED, _S.SKIPPED})
         return any([_may_be_sent_later(item) and item.error_code not in _NEVER_PACKED async for item in left])
 
-    async def _tagged(self, item: Item, *, tags: Container[str], unread: set[str] | None) -> LostMember | None:
+    async def _tagged(self, item: Item, *, tags: Container[str], unread: dict[str, str]) -> LostMember | None:
         route = self._routes.for_version(item.source, item.version)
         if route is None or not can_be_member(item):
             return None
         try:
             tagged = await self._tag_now(item, route, own=item)
-        except MemberUnclear:
-            if unread is None:
-                raise
-            unread.add(item.source)
+        except MemberUnclear as unclear:
+            unread[item.source] = str(unclear)
             return None
         if tagged is None or tagged[0] not in tags:
             return None

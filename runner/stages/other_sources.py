@@ -109,7 +109,7 @@ class OtherSources:
         """By its tag, each pack whose members cannot be told in this run: it is not looked at again."""
         self._broken: dict[str, LostPack] = {}
         self._packs: list[LostPack] = []
-        self._unread: set[str] = set()
+        self._unread: dict[str, str] = {}
 
     def could_read(self, item: Item) -> bool:
         """Return whether an item could be read when the run looked for it in packs of other sources."""
@@ -143,7 +143,7 @@ class OtherSources:
         looks, known = await self._look_at_new(packs)
         tags = {tag for look in looks.values() for tag in look.tags}
         wanted = _Wanted(tags, {start for starts in known.values() for start in each_of(starts)})
-        self._packs, self._unread = list(packs), set()
+        self._packs, self._unread = list(packs), {}
         members = await self._members.with_tags(wanted, unread=self._unread) if wanted else {}
         looks |= await self._look_again(packs, known, members)
         found: dict[str, FoundList | str | None] = {}

@@ -144,6 +144,19 @@ async def test_an_import_without_data_does_not_get_a_file_that_the_vendor_refuse
     assert await bench.states() == {"1.csv": S.QUEUED, "2.csv": S.FAILED}
 
 
+@pytest.mark.parametrize("state", [S.QUEUED, S.FAILED], ids=["queued", "failed before"])
+async def test_a_file_that_cannot_be_read_does_not_hold_up_a_pack_whose_files_are_all_found(
+    tmp_path: Path, state: S
+) -> None:
+    bench = await lost(tmp_path)
+    await bench.ledger.add([Item(batch_id="b", source="4.csv")])
+    if state is S.FAILED:
+        await bench.move("4.csv", S.FAILED, error_code=FAILED_BEFORE)
+    bench.files.contents["4.csv"] = FileUnavailable("stale handle")
+    adoption = await bench.adopt()
+    assert (len(adoption.packs), adoption.unknown) == (1, {})
+
+
 async def test_nothing_is_sent_while_a_file_cannot_be_read(tmp_path: Path) -> None:
     bench = await lost(tmp_path)
     bench.files.contents["2.csv"] = FileUnavailable("stale handle")
