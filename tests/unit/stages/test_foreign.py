@@ -159,11 +159,8 @@ async def test_a_pack_that_the_vendor_does_not_find_stops_nothing() -> None:
     assert result.by_state == {S.COLLECTED: len(FILES)}
 
 
-@pytest.mark.parametrize(("waits_s", "found"), [(0, 1), (1900, 0)])
-async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(waits_s: float, found: int) -> None:
-    bench, errors = Bench(FILES), list[BulkheadError]()
-    own = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="03.csv"))
-    await bench.leave("03.csv", S.PROCESSING, tag=bench.tag("03.csv"), import_id=own.import_id)
+def a_watch(bench: Bench, *, on_found: Callable[[BulkheadError], None] = lambda _: None) -> ForeignWatch:
+    """Return a watch over the files of the bench that has seen the first list."""
     watch = ForeignWatch(
         bench.vendor,
         retrieve=bench.vendor.retrieve,
@@ -172,9 +169,18 @@ async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(wa
         source="",
         schemas={"s1"},
         vendor_time=VendorTime(bench.clock),
-        on_found=errors.append,
+        on_found=on_found,
     )
     watch.first_walk_done()
+    return watch
+
+
+@pytest.mark.parametrize(("waits_s", "found"), [(0, 1), (1900, 0)])
+async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(waits_s: float, found: int) -> None:
+    bench, errors = Bench(FILES), list[BulkheadError]()
+    own = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="03.csv"))
+    await bench.leave("03.csv", S.PROCESSING, tag=bench.tag("03.csv"), import_id=own.import_id)
+    watch = a_watch(bench, on_found=errors.append)
     await asyncio.sleep(1)
     foreign(bench, "03.csv", status="FAILED")
     await asyncio.sleep(waits_s)
@@ -184,17 +190,7 @@ async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(wa
 
 async def test_an_import_that_a_list_shows_while_an_older_one_is_looked_up_is_not_forgotten() -> None:
     bench = Bench(FILES)
-    watch = ForeignWatch(
-        bench.vendor,
-        retrieve=bench.vendor.retrieve,
-        ledger=bench.ledger,
-        batch_id=BATCH_ID,
-        source="",
-        schemas={"s1"},
-        vendor_time=VendorTime(bench.clock),
-        on_found=lambda _: None,
-    )
-    watch.first_walk_done()
+    watch = a_watch(bench)
     await asyncio.sleep(1)
     own = foreign(bench, "03.csv")
     await watch.list_page(limit=10, offset=0)
