@@ -217,24 +217,44 @@ class PackAdopter:
         if self._options.again:
             return Adoption(unknown={tag: one.refusal() for tag, one in lost.items() if one.has_data})
         adoption = Adoption()
+        current = {tag: now for tag, one in lost.items() if (now := await self._as_now(one)) is not None}
+        arrived = {tag: one for tag, one in current.items() if one.has_data}
+        await self._adopt_arrived(arrived, others, adoption)
+        await self._adopt_waiting([lost[tag] for tag in current if tag not in arrived], adoption)
+        if adoption.packs:
+            self._emit(Notice(code="packing", message=adoption.sentence))
+        return adoption
+
+    async def _adopt_arrived(
+        self, arrived: Mapping[str, LostPack], others: Mapping[str, LostPack], adoption: Adoption
+    ) -> None:
+        """Adopt packs that have their data, before a pack that waits for its upload can take a file of one."""
         unlisted: list[LostPack] = []
-        later = [one for one in lost.values() if not await self._settled(one, adoption, unlisted)]
+        for one in arrived.values():
+            await self._settled(one, adoption, unlisted)
+        found = await self._found.of(unlisted) if unlisted else {}
+        found |= await self._others.with_files_of_the_run(others.values())
+        await self._rule(found, {**others, **arrived}, adoption)
+
+    async def _adopt_waiting(self, waiting: Sequence[LostPack], adoption: Adoption) -> None:
+        unlisted: list[LostPack] = []
+        later = [one for one in waiting if not await self._settled(one, adoption, unlisted)]
         if later:
             await self._wait_for_uploads(later)
             for one in later:
                 await self._settled(one, adoption, unlisted)
-        found = await self._found.of(unlisted) if unlisted else {}
-        found |= await self._others.with_files_of_the_run(others.values())
+        if unlisted:
+            await self._rule(await self._found.of(unlisted), {one.name.tag: one for one in waiting}, adoption)
+
+    async def _rule(
+        self, found: Mapping[str, FoundList | str | None], packs: Mapping[str, LostPack], adoption: Adoption
+    ) -> None:
         for tag, ruling in found.items():
-            one = lost.get(tag) or others[tag]
             match ruling:
                 case FoundList(listed, members):
-                    await self._add(adoption, one, listed, members)
+                    await self._add(adoption, packs[tag], listed, members)
                 case str(why):
-                    adoption.unknown[tag] = one.refusal(why)
-        if adoption.packs:
-            self._emit(Notice(code="packing", message=adoption.sentence))
-        return adoption
+                    adoption.unknown[tag] = packs[tag].refusal(why)
 
     async def _wait_for_uploads(self, later: Sequence[LostPack]) -> None:
         """Wait until an upload of a run that was killed is visible. Raises Stopped if a stop comes first."""
@@ -250,12 +270,10 @@ class PackAdopter:
 
     async def _settled(self, lost: LostPack, adoption: Adoption, unlisted: list[LostPack]) -> bool:
         """Adopt a pack that has a list, or find that it cannot be; return False if its upload may be on the way."""
-        if not lost.has_data:
-            remote = await self._now(lost)
-            if remote is None or remote.status == ImportStatus.FAILED:
-                return True
-            lost = replace(lost, remote=remote)
-        tag = lost.name.tag
+        now = await self._as_now(lost)
+        if now is None:
+            return True
+        lost, tag = now, lost.name.tag
         try:
             listed = await self._lists.read(tag)
             if listed is None and not lost.has_data:
@@ -281,6 +299,13 @@ class PackAdopter:
             return
         adoption.packs.append(pack)
         adoption.files.update(mine=len(members), others=len(listed.members) - len(members))
+
+    async def _as_now(self, lost: LostPack) -> LostPack | None:
+        """Return a pack with its import as it is now; None if that is gone, or failed without data."""
+        if lost.has_data:
+            return lost
+        remote = await self._now(lost)
+        return None if remote is None or remote.status == ImportStatus.FAILED else replace(lost, remote=remote)
 
     async def _now(self, lost: LostPack) -> RemoteImport | None:
         """Return a pack's import as it is now; None if the vendor finds it neither by its id nor in its list."""

@@ -216,6 +216,19 @@ class LostPackBench:
         source = identity.short(BATCH.source_uri)
         return LostPacks(self.ledger, batch_id=batch_of_packs("b"), source=source, ignored=ignored, schemas=schemas)
 
+    async def another_pack(self, *names: str, status: str) -> RemoteImport:
+        """Let the lost ledger have sent some of the files in one more pack, which the run has listed."""
+        tags = {name: self.tags[name] for name in names}
+        tag = pack_tag(sorted(tags.values()), binding=ROUTE.binding, endpoint="e")
+        pack = Item(batch_id="lost.packs", source=tag, kind=ItemKind.PACK, version=RECIPE.text)
+        by_tag = sorted(names, key=tags.__getitem__)
+        members = [Item(batch_id="lost", source=name, tag=tags[name], pack_rows=2) for name in by_tag]
+        await self.lists.keep(pack, members, fingerprint="sha256:2")
+        name = str(PackName(len(members), tag, identity.short(BATCH.source_uri)))
+        remote = self.vendor.add(CreateRequest(original_filename=name), status=status)
+        await self.ledger.keep_orphans([remote])
+        return remote
+
     async def another_import(self, **changes: Any) -> RemoteImport:
         """Let the vendor have one more import with the name of the pack, which the run has listed."""
         name = str(PackName(len(self._names), self.tag, identity.short(BATCH.source_uri)))

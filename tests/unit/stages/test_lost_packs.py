@@ -311,3 +311,16 @@ async def test_again_adopts_nothing(tmp_path: Path) -> None:
     bench.options = replace(bench.options, again=True)
     adoption = await bench.adopt()
     assert (adoption.packs, list(adoption.unknown)) == ([], [bench.tag])
+
+
+@pytest.mark.parametrize(("first", "second"), [("AWAITING_UPLOAD", "SUCCESSFUL"), ("SUCCESSFUL", "AWAITING_UPLOAD")])
+async def test_of_two_packs_with_the_same_file_that_with_data_is_adopted_and_the_other_gets_none(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    arrived = {first: await bench.sent(status=first)}
+    arrived[second] = (await bench.another_pack("2.csv", status=second)).import_id
+    adoption = await bench.adopt()
+    assert [one.import_id for one in adoption.packs] == [arrived["SUCCESSFUL"]]
+    assert adoption.unknown == {}
+    assert (await bench.states())["2.csv"] == S.PACKED
