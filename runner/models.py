@@ -518,13 +518,13 @@ class RemoteImport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportPage:
-    """One page of the vendor's list: `count` is the number of imports in all, `imports` those of this page.
+    """One page of the vendor's list: `imports` are those of this page, `count` is the number in all, if it is known.
 
     `left_out` counts the entries that cannot be read. Unless `is_whole`, there are some, or some that do not say whose
     import they are: such a page does not prove that an import does not exist.
     """
 
-    count: int
+    count: int | None
     imports: tuple[RemoteImport, ...]
     has_next: bool
     left_out: int = 0

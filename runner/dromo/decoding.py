@@ -77,7 +77,7 @@ def page_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None) 
     imports = tuple(_import_of(entry, mask, links) for entry in usable)
     count = data.get("count")
     return ImportPage(
-        count=count if isinstance(count, int) else len(entries),
+        count=count if isinstance(count, int) and not isinstance(count, bool) else None,
         imports=imports,
         has_next=bool(data.get("next")) and bool(entries),
         left_out=len(entries) - len(imports),

@@ -42,6 +42,9 @@ async def imports_since(
     Raises TransientError if a page cannot be read, and ListUnusable if the list shows the same imports again and again.
     With `for_absence`, the caller concludes that an import does not exist if the list lacks it; then the order must be
     proved by ORDER_PROVED_BY imports, and a page that is not whole raises ListUnusable, too.
+
+    A deletion moves the imports after it up, maybe to a page that was read before. So if the number of imports falls
+    during the walk, as many imports before the next page are read again.
     """
     walk = pages_since(api, since, max_pages=max_pages, trusts_order=trusts_order, for_absence=for_absence)
     async for page in walk:
@@ -58,23 +61,62 @@ async def pages_since(
     for_absence: bool = False,
 ) -> AsyncIterator[Sequence[RemoteImport]]:
     """Yield what `imports_since` does, page by page."""
-    offset = pages = pages_without_news = 0
-    seen: set[str] = set()
+    pages = 0
+    place = _Place()
     order = _Order(needed=ORDER_PROVED_BY if for_absence else 0 if trusts_order else ORDER_LIKELY_BY)
     while max_pages is None or pages < max_pages:
-        page = await repeat_read(lambda at=offset: api.list_page(limit=PAGE_SIZE, offset=at))  # type: ignore[misc]
+        page = await repeat_read(lambda: api.list_page(limit=PAGE_SIZE, offset=place.offset))
+        pages += 1
+        if place.is_stale(page):
+            continue
         if for_absence and not page.is_whole:
             raise ListUnusable("the list of imports has an entry that cannot be read")
         yield page.imports
-        pages += 1
-        offset += len(page.imports) + page.left_out
-        order.note([remote for remote in page.imports if remote.import_id not in seen])
+        order.note([remote for remote in page.imports if remote.import_id not in place.seen])
         if not page.has_next or not (page.imports or page.left_out) or (order.is_proved and _is_older(page, since)):
             return
-        known = len(seen)
-        seen.update(remote.import_id for remote in page.imports)
-        pages_without_news = 0 if len(seen) > known else pages_without_news + 1
-        if pages_without_news >= PAGES_WITHOUT_NEWS_MAX:
+        place.pass_over(page)
+
+
+class _Place:
+    """How far a walk has come: `offset` is that of the next page, `seen` has the ids of the imports before it."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.seen: set[str] = set()
+        self._count: int | None = None
+        self._pages_without_news = 0
+        self._pages_to_read_again = 0
+
+    def is_stale(self, page: ImportPage) -> bool:
+        """Return whether imports before this page have been deleted since the last one; then step back by as many.
+
+        Raises ListUnusable if that happens again and again.
+        """
+        count, self._count = self._count, page.count
+        if count is None or page.count is None or page.count >= count or not self.offset:
+            return False
+        before = self.offset
+        self.offset = max(before - (count - page.count), 0)
+        self._pages_to_read_again = 1 + (before - self.offset) // PAGE_SIZE
+        self._note_no_news()
+        return True
+
+    def pass_over(self, page: ImportPage) -> None:
+        """Go on behind a page. Raises ListUnusable if the list shows the same imports again and again."""
+        self.offset += len(page.imports) + page.left_out
+        known = len(self.seen)
+        self.seen.update(remote.import_id for remote in page.imports)
+        if len(self.seen) > known:
+            self._pages_without_news = self._pages_to_read_again = 0
+        elif self._pages_to_read_again:
+            self._pages_to_read_again -= 1
+        else:
+            self._note_no_news()
+
+    def _note_no_news(self) -> None:
+        self._pages_without_news += 1
+        if self._pages_without_news >= PAGES_WITHOUT_NEWS_MAX:
             raise ListUnusable("the list of imports does not end: it shows the same imports again and again")
 
 
