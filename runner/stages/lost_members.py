@@ -10,7 +10,7 @@ from runner import identity
 from runner.concurrency import handle_all, in_groups
 from runner.config.run_spec import RunSpec
 from runner.errors import FileUnavailable, ItemRejected
-from runner.models import FAILED_BEFORE, FILTERED_OUT, Item, ItemKind, ItemState
+from runner.models import FAILED_BEFORE, FILTERED_OUT, ImportStatus, Item, ItemKind, ItemState
 from runner.packing.member import MEMBER_BYTES_MAX, Member, read_member
 from runner.packing.rules import PackRules
 from runner.sources.recoded_body import in_utf8
@@ -81,10 +81,13 @@ class LostMembers:
         self._endpoint = endpoint
         self._clock = clock
 
-    async def of(self, listed: PackList) -> list[LostMember]:
-        """Return those members of a list that are as they were sent. Raises MemberUnclear, LedgerError."""
+    async def of(self, listed: PackList, *, has_data: bool) -> list[LostMember]:
+        """Return those members of a list that are as they were sent. Raises MemberUnclear, LedgerError.
+
+        If the pack has its data, a file whose own import waits for its upload is one of them, too.
+        """
         items = await self._ledger.look_up(self._batch_id, [one.source for one in listed.members])
-        look = partial(self._member, listed=listed, items=items)
+        look = partial(self._member, listed=listed, items=items, has_data=has_data)
         found = await handle_all(look, listed.members, at_once=_READ_AT_ONCE)
         return [one for one in found if one is not None]
 
@@ -93,7 +96,7 @@ class LostMembers:
 
         They are queued, or not sent because their own import failed before: a pack may have brought them in since.
         Files that are too large for a pack are not read. `unread` takes the sources of those that cannot be read now,
-        each with a sentence.
+        each with a sentence. As in `of`, a file whose own import waits for its upload counts.
         """
         found: dict[str, LostMember] = {}
         look = partial(self._tagged, tags=tags, unread=unread)
@@ -128,7 +131,7 @@ class LostMembers:
         if route is None or not can_be_member(item):
             return None
         try:
-            tagged = await self._tag_now(item, route, own=item)
+            tagged = await self._tag_now(item, route, own=item, has_data=True)
         except MemberUnclear as unclear:
             unread[item.source] = str(unclear)
             return None
@@ -148,7 +151,9 @@ class LostMembers:
             return None
         return read.row_count if isinstance(read, Member) else None
 
-    async def _tag_now(self, item: Item, route: Route, *, own: Item | None) -> tuple[str, Prepared] | None:
+    async def _tag_now(
+        self, item: Item, route: Route, *, own: Item | None, has_data: bool
+    ) -> tuple[str, Prepared] | None:
         """Return a file's tag with what it is now; None if it is not what was sent, or is accounted for elsewhere.
 
         Content that the vendor refused when it was sent alone is not: a pack may have brought it in since.
@@ -158,11 +163,18 @@ class LostMembers:
             return None
         ruling = await self._earlier.of_content(Content.of(prepared, route.binding, endpoint=self._endpoint), own=own)
         is_elsewhere = ruling.finding is not None and not ruling.finding.was_refused
-        if is_elsewhere or await self._orphans.match(ruling.tag, route.schema_id) is not None:
+        if is_elsewhere or await self._has_import(ruling.tag, route, that_has_data=has_data):
             return None
         return ruling.tag, prepared
 
-    async def _member(self, one: ListedMember, *, listed: PackList, items: dict[str, Item]) -> LostMember | None:
+    async def _has_import(self, tag: str, route: Route, *, that_has_data: bool) -> bool:
+        """Return whether the vendor has an import of a file alone to adopt."""
+        own = await self._orphans.match(tag, route.schema_id)
+        return own is not None and not (that_has_data and own.status == ImportStatus.AWAITING_UPLOAD)
+
+    async def _member(
+        self, one: ListedMember, *, listed: PackList, items: dict[str, Item], has_data: bool
+    ) -> LostMember | None:
         """Return the item of a listed file; None if its content is another, or is accounted for elsewhere."""
         item = items.get(one.source)
         in_run = item is not None and _may_join(item)
@@ -172,7 +184,7 @@ class LostMembers:
         route = self._routes.for_version(known.source, known.version)
         if route is None or route.binding != listed.recipe.binding or known.kind is not ItemKind.FILE:
             return None
-        tagged = await self._tag_now(known, route, own=item if in_run else None)
+        tagged = await self._tag_now(known, route, own=item if in_run else None, has_data=has_data)
         if tagged is None or tagged[0] != one.tag:
             return None
         if not in_run:

@@ -32,7 +32,7 @@ from runner.stages.lost_members import MemberUnclear
 from runner.stages.upload_urls import LONGEST_LIFE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from runner.config.options import RunOptions
     from runner.config.routes import Routes
@@ -217,34 +217,66 @@ class PackAdopter:
         if self._options.again:
             return Adoption(unknown={tag: one.refusal() for tag, one in lost.items() if one.has_data})
         adoption = Adoption()
-        current = {tag: now for tag, one in lost.items() if (now := await self._as_now(one)) is not None}
-        arrived = {tag: one for tag, one in current.items() if one.has_data}
-        await self._adopt_arrived(arrived, others, adoption)
-        await self._adopt_waiting([lost[tag] for tag in current if tag not in arrived], adoption)
+        current = await self._as_now(lost.values())
+        await self._adopt_arrived([one for one in current if one.has_data], adoption)
+        await self._rule(await self._others.with_files_of_the_run(others.values()), others, adoption)
+        await self._adopt_waiting([one for one in current if not one.has_data], adoption)
         if adoption.packs:
             self._emit(Notice(code="packing", message=adoption.sentence))
         return adoption
 
-    async def _adopt_arrived(
-        self, arrived: Mapping[str, LostPack], others: Mapping[str, LostPack], adoption: Adoption
-    ) -> None:
-        """Adopt packs that have their data, before a pack that waits for its upload can take a file of one."""
+    async def _adopt_arrived(self, arrived: Sequence[LostPack], adoption: Adoption) -> None:
+        """Adopt packs that have their data."""
         unlisted: list[LostPack] = []
-        for one in arrived.values():
-            await self._settled(one, adoption, unlisted)
-        found = await self._found.of(unlisted) if unlisted else {}
-        found |= await self._others.with_files_of_the_run(others.values())
-        await self._rule(found, {**others, **arrived}, adoption)
+        for one in arrived:
+            try:
+                listed = await self._lists.read(one.name.tag)
+                members = await self._members.of(listed, has_data=True) if listed is not None else []
+            except MemberUnclear as unclear:
+                adoption.unknown[one.name.tag] = one.refusal(str(unclear))
+                continue
+            if listed is None:
+                unlisted.append(one)
+            elif members:
+                await self._add(adoption, one, listed, members)
+        if unlisted:
+            await self._rule(await self._found.of(unlisted), {one.name.tag: one for one in unlisted}, adoption)
 
     async def _adopt_waiting(self, waiting: Sequence[LostPack], adoption: Adoption) -> None:
-        unlisted: list[LostPack] = []
-        later = [one for one in waiting if not await self._settled(one, adoption, unlisted)]
-        if later:
-            await self._wait_for_uploads(later)
-            for one in later:
-                await self._settled(one, adoption, unlisted)
-        if unlisted:
-            await self._rule(await self._found.of(unlisted), {one.name.tag: one for one in waiting}, adoption)
+        """Adopt packs that can be built again as they were, after those whose data arrives while the run waits."""
+        are_apart = await self._are_apart(waiting)
+        later = [one for one in waiting if not are_apart or not await self._build_again(one, adoption)]
+        if not later:
+            return
+        await self._wait_for_uploads(later)
+        current = await self._as_now(later)
+        await self._adopt_arrived([one for one in current if one.has_data], adoption)
+        for one in current:
+            if not one.has_data:
+                await self._build_again(one, adoption)
+
+    async def _are_apart(self, waiting: Sequence[LostPack]) -> bool:
+        """Return whether no file can be in two of these packs, so that none takes a file that arrives with another."""
+        lists = [await self._lists.read(one.name.tag) for one in waiting]
+        tags = Counter(one.tag for listed in lists if listed is not None for one in listed.members)
+        return None not in lists and all(count == 1 for count in tags.values())
+
+    async def _build_again(self, waiting: LostPack, adoption: Adoption) -> bool:
+        """Adopt a pack without data if all of its files are as they were; return False if its upload may be on the way.
+
+        Nothing is on the way to today's files if none of them is as it was.
+        """
+        try:
+            listed = await self._lists.read(waiting.name.tag)
+            members = await self._members.of(listed, has_data=False) if listed is not None else []
+        except MemberUnclear:
+            return False
+        if listed is None:
+            return False
+        if [one.item.state for one in members] != [ItemState.QUEUED] * len(listed.members):
+            return not members
+        await self._add(adoption, waiting, listed, members)
+        return True
 
     async def _rule(
         self, found: Mapping[str, FoundList | str | None], packs: Mapping[str, LostPack], adoption: Adoption
@@ -268,30 +300,6 @@ class PackAdopter:
         if await self._stop.sleep(self._options.settle_s):
             raise Stopped("the run stops before it is known whether packs of a lost ledger have arrived")
 
-    async def _settled(self, lost: LostPack, adoption: Adoption, unlisted: list[LostPack]) -> bool:
-        """Adopt a pack that has a list, or find that it cannot be; return False if its upload may be on the way."""
-        now = await self._as_now(lost)
-        if now is None:
-            return True
-        lost, tag = now, lost.name.tag
-        try:
-            listed = await self._lists.read(tag)
-            if listed is None and not lost.has_data:
-                return False
-            if listed is None:
-                unlisted.append(lost)
-                return True
-            members = await self._members.of(listed)
-        except MemberUnclear as unclear:
-            if lost.has_data:
-                adoption.unknown[tag] = lost.refusal(str(unclear))
-            return lost.has_data
-        if not lost.has_data and [one.item.state for one in members] != [ItemState.QUEUED] * len(listed.members):
-            return not members
-        if members:
-            await self._add(adoption, lost, listed, members)
-        return True
-
     async def _add(self, adoption: Adoption, lost: LostPack, listed: PackList, members: Sequence[LostMember]) -> None:
         pack = await self._adopt(lost, listed, members)
         if pack is None:
@@ -300,12 +308,14 @@ class PackAdopter:
         adoption.packs.append(pack)
         adoption.files.update(mine=len(members), others=len(listed.members) - len(members))
 
-    async def _as_now(self, lost: LostPack) -> LostPack | None:
-        """Return a pack with its import as it is now; None if that is gone, or failed without data."""
-        if lost.has_data:
-            return lost
-        remote = await self._now(lost)
-        return None if remote is None or remote.status == ImportStatus.FAILED else replace(lost, remote=remote)
+    async def _as_now(self, lost: Iterable[LostPack]) -> list[LostPack]:
+        """Return packs with their imports as they are now, without those that are gone, or failed without data."""
+        current: list[LostPack] = []
+        for one in lost:
+            remote = one.remote if one.has_data else await self._now(one)
+            if remote is not None and (one.has_data or remote.status != ImportStatus.FAILED):
+                current.append(replace(one, remote=remote))
+        return current
 
     async def _now(self, lost: LostPack) -> RemoteImport | None:
         """Return a pack's import as it is now; None if the vendor finds it neither by its id nor in its list."""

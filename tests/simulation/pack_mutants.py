@@ -102,8 +102,8 @@ def unreadable_and_lost(plan: Plan) -> Plan:
 def older_rows_for_a_changed_file(patch: pytest.MonkeyPatch) -> None:
     member = LostMembers._member
 
-    async def whatever_it_is(self: Any, one: Any, *, listed: Any, items: Any) -> Any:
-        found, item = await member(self, one, listed=listed, items=items), items.get(one.source)
+    async def whatever_it_is(self: Any, one: Any, *, items: Any, **given: Any) -> Any:
+        found, item = await member(self, one, items=items, **given), items.get(one.source)
         is_changed = found is None and item is not None and item.state is ItemState.QUEUED
         return LostMember(item, one.tag, {}) if is_changed else found
 
@@ -114,7 +114,8 @@ def members_packed_again(patch: pytest.MonkeyPatch) -> None:
     async def leave(*_: Any, **__: Any) -> bool:
         return True
 
-    patch.setattr(PackAdopter, "_settled", leave)
+    patch.setattr(PackAdopter, "_adopt_arrived", leave)
+    patch.setattr(PackAdopter, "_build_again", leave)
 
 
 def unlisted(patch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ class Sent(LostPackBench):
         """Return the files of the pack's list that are as they were."""
         listed = await self.lists.read(self.tag)
         assert isinstance(listed, PackList)
-        return sorted(one.item.source for one in await self.members.of(listed))
+        return sorted(one.item.source for one in await self.members.of(listed, has_data=True))
 
     async def tagged(self, unread: dict[str, str] | None = None) -> dict[str, int | None]:
         """Return the files with the tags of the pack, each with its number of rows."""

@@ -292,6 +292,7 @@ async def test_an_upload_may_be_on_its_way_for_as_long_as_the_url_of_an_import_c
     bench = LostPackBench(tmp_path, "1.csv", "2.csv")
     import_id = await bench.sent(status="AWAITING_UPLOAD", with_list=False)
     remote = replace(bench.vendor.imports[import_id], created_at=bench.vendor.clock.now() - age)
+    bench.vendor.imports[import_id] = remote
     await bench.ledger.keep_orphans([remote])
     await bench.adopt()
     assert bool(bench.said) == waits
@@ -324,3 +325,69 @@ async def test_of_two_packs_with_the_same_file_that_with_data_is_adopted_and_the
     assert [one.import_id for one in adoption.packs] == [arrived["SUCCESSFUL"]]
     assert adoption.unknown == {}
     assert (await bench.states())["2.csv"] == S.PACKED
+
+
+async def test_of_two_packs_with_the_same_file_that_wait_that_whose_data_arrives_is_adopted(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="AWAITING_UPLOAD")
+    arrives = (await bench.another_pack("2.csv", status="AWAITING_UPLOAD")).import_id
+    asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change(arrives, status="RUNNING"))
+    adoption = await bench.adopt()
+    assert ([one.import_id for one in adoption.packs], adoption.unknown) == ([arrives], {})
+    assert await bench.states() == {"1.csv": S.QUEUED, "2.csv": S.PACKED}
+
+
+async def test_of_two_packs_with_the_same_file_that_wait_in_vain_one_is_built_again(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    first = await bench.sent(status="AWAITING_UPLOAD")
+    await bench.another_pack("2.csv", status="AWAITING_UPLOAD")
+    adoption = await bench.adopt()
+    assert ([one.import_id for one in adoption.packs], adoption.unknown) == ([first], {})
+    assert set((await bench.states()).values()) == {S.PACKED}
+
+
+async def test_a_pack_that_waits_is_not_built_again_before_it_is_known_what_came_with_one_without_a_list(
+    tmp_path: Path,
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    arrives = await bench.sent(status="AWAITING_UPLOAD", with_list=False)
+    await bench.another_pack("2.csv", status="AWAITING_UPLOAD")
+    asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change(arrives, status="SUCCESSFUL"))
+    adoption = await bench.adopt()
+    assert ([one.import_id for one in adoption.packs], adoption.unknown) == ([arrives], {})
+    assert set((await bench.states()).values()) == {S.PACKED}
+
+
+async def test_packs_that_wait_and_have_no_file_in_common_are_built_again_at_once(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv", "3.csv")
+    await bench.sent(status="AWAITING_UPLOAD")
+    bench.vendor.imports.clear()
+    await bench.another_pack("1.csv", "3.csv", status="AWAITING_UPLOAD")
+    await bench.another_pack("2.csv", status="AWAITING_UPLOAD")
+    assert len((await bench.adopt()).packs) == 2
+    assert set((await bench.states()).values()) == {S.PACKED}
+    assert not [one for one in bench.said if "the run waits" in one]
+
+
+@pytest.mark.parametrize("with_list", [True, False])
+@pytest.mark.parametrize("arrives_late", [True, False])
+async def test_a_file_whose_own_import_waits_for_its_upload_gets_its_rows_from_a_pack_that_has_its_data(
+    tmp_path: Path, with_list: bool, arrives_late: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="AWAITING_UPLOAD" if arrives_late else "SUCCESSFUL", with_list=with_list)
+    name = identity.tagged_filename("2.csv", bench.tags["2.csv"])
+    own = bench.vendor.add(CreateRequest(original_filename=name), status="AWAITING_UPLOAD")
+    await bench.ledger.keep_orphans([own])
+    asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change(import_id, status="SUCCESSFUL"))
+    assert [one.import_id for one in (await bench.adopt()).packs] == [import_id]
+    assert set((await bench.states()).values()) == {S.PACKED}
+
+
+async def test_a_pack_that_waits_is_not_built_again_with_a_file_whose_own_import_waits_too(tmp_path: Path) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    await bench.sent(status="AWAITING_UPLOAD")
+    name = identity.tagged_filename("2.csv", bench.tags["2.csv"])
+    await bench.ledger.keep_orphans([bench.vendor.add(CreateRequest(original_filename=name))])
+    assert await bench.adopt() == Adoption()
+    assert set((await bench.states()).values()) == {S.QUEUED}
