@@ -275,7 +275,9 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
 
 
 def _with_pack_worlds(plan: Plan) -> Plan:
-    """Let some imports of packs need a review if it cannot be deleted; let each run have options of its own."""
+    """Let some imports of packs need a review if it cannot be deleted, lose ledgers, and give each run its options."""
+    if World.LOST_AGAIN in plan.worlds:
+        plan = _with_losses(plan)
     if World.KEPT_REVIEW in plan.worlds and plan.pack_limits is not None:
         rng = _draws(plan.seed, "kept")
         more = _more(rng, ("good", "good", "good", "review"))
@@ -333,6 +335,19 @@ def _with_changes(plan: Plan) -> Plan:
         )  # fmt: skip
     worlds = plan.worlds - {World.SHARED_OUT, World.SECOND_LEDGER, World.FINISHED_PACK}
     return replace(plan, lives=tuple(lives), worlds=worlds, filename_tag=True, stack=None, deletions=())
+
+
+def _with_losses(plan: Plan) -> Plan:
+    """Lose the ledger after each of two to four lives."""
+    rng = _draws(plan.seed, "losses again")
+    lives = [*plan.lives, *(Life() for _ in range(3))][: rng.choice((2, 2, 3, 4))]
+    ended = [
+        rng.choice((life, replace(life, kill_at=rng.randint(5, 150)), replace(life, stop_after_s=rng.uniform(0, 200))))
+        for life in lives
+    ]
+    lost = tuple(replace(life, rest_s=rng.choice((400.0, 1000.0)), loses_ledger=True) for life in ended)
+    worlds = plan.worlds - {World.SHARED_OUT, World.SECOND_LEDGER, World.FINISHED_PACK}
+    return replace(plan, lives=lost, worlds=worlds, filename_tag=True, stack=None, deletions=())
 
 
 def _changed(given: Input, rng: random.Random) -> Input:

@@ -42,6 +42,7 @@ def test_every_invariant_holds_for_every_seed(start: int) -> None:
         World.UNREADABLE,
         World.LOST_LEDGER,
         World.LOST_AND_CHANGED,
+        World.LOST_AGAIN,
         World.SECOND_LEDGER,
         World.NEXT_NIGHT,
     ],

@@ -85,6 +85,8 @@ class World(StrEnum):
     LOST_AND_CHANGED = "lost-and-changed"
     """The ledger is gone now and then when the next run begins, at times with all results; files have changed, some are
     gone, and there are new ones."""
+    LOST_AGAIN = "lost-again"
+    """The ledger is gone each time when the next run begins, and most of several runs end early."""
     DAMAGED_PACK = "damaged-pack"
     """Now and then, the result of a pack lacks its last row, or has one twice, or a marker in it is damaged."""
     FINISHED_PACK = "finished-pack"
@@ -125,7 +127,14 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
 OF_PACKS = frozenset(
-    {World.DAMAGED_PACK, World.FINISHED_PACK, World.KEPT_REVIEW, World.OTHER_OPTIONS, World.UNREADABLE}
+    {
+        World.DAMAGED_PACK,
+        World.FINISHED_PACK,
+        World.KEPT_REVIEW,
+        World.LOST_AGAIN,
+        World.OTHER_OPTIONS,
+        World.UNREADABLE,
+    }
 )
 """Further worlds in which the core holds, for plans with packs."""
 
@@ -136,6 +145,7 @@ ALONE_ONLY = frozenset(
         World.SHARED_OUT,
         World.LOST_LEDGER,
         World.LOST_AND_CHANGED,
+        World.LOST_AGAIN,
         World.SECOND_LEDGER,
         World.OTHER_OPTIONS,
         World.UNREADABLE,
