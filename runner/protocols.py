@@ -182,7 +182,7 @@ class Place(Protocol):
         """Return the path to save the result at: the `usual` one, or one beside it.
 
         `saved` is the result as it would be at the usual path; None if the sink has to know the path first. What is at
-        the returned path may be replaced.
+        the returned path may be replaced. A sink asks again if something else is there by then.
         """
         ...
 

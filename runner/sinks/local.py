@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from runner.concurrency import in_thread
 from runner.errors import BulkheadError, ConfigError, FileUnavailable, SinkFailed, StorageFull
 from runner.folders import open_below, open_folder, open_root, open_way
 from runner.protocols import Occupant, SavedResult
@@ -74,9 +75,9 @@ class LocalSink:
         self._root = root
         self._modes = _Modes(root=root_permissions, below=permissions)
         self._threaded = threaded
-        self._naming = threading.Lock()
+        self._naming = _Naming()
         self._placing = asyncio.Lock()
-        """Results of this process take turns here; the lock of the folder is for those of others."""
+        """Results whose usual path is taken take turns here; the lock of the folder is for those of other processes."""
 
     async def prepare(self) -> None:
         """Create the root, and check that results can be written below it. Raises ConfigError, StorageFull."""
@@ -118,18 +119,30 @@ class LocalSink:
         return str(self._root / name)
 
     async def _store(self, draft: _Draft, chunks: AsyncIterator[bytes], place: Place | None = None) -> None:
-        gathered = Chunks(WRITE_BYTES)
+        gathered, is_quick = Chunks(WRITE_BYTES), True
         try:
             async for chunk in chunks:
                 if data := gathered.add(chunk):
+                    is_quick = False
                     await self._run(partial(draft.write, data))
             if isinstance(draft, _ResultDraft) and place is not None:
-                await self._run(partial(draft.complete, gathered.rest()))
-                await self._put(draft, place)
+                is_free = await self._run(partial(draft.complete_and_look, gathered.rest()), is_quick=is_quick)
+                if not (is_free and await self._put_at_once(draft, place)):
+                    await self._put(draft, place)
             else:
                 await self._run(partial(draft.commit, gathered.rest()))
         finally:
             draft.close()
+
+    async def _put_at_once(self, draft: _ResultDraft, place: Place) -> bool:
+        """Give a complete result its usual path, which was free; return False if it is taken or not chosen."""
+        usual = draft.path
+
+        async def look(path: str) -> Occupant | None:
+            return None if path == usual else await self._run(partial(draft.occupant, path.rpartition("/")[2]))
+
+        chosen = await place.choose(usual, look, saved=draft.saved)
+        return chosen == usual and await self._run(draft.keep_if_free, is_quick=True)
 
     async def _put(self, draft: _ResultDraft, place: Place) -> None:
         """Give a complete result the path that its place chooses, while nobody else chooses or renames."""
@@ -141,30 +154,30 @@ class LocalSink:
             return known[name] if name in known else await self._run(partial(draft.occupant, name))
 
         async with self._placing:
-            folder, found = await self._run(partial(_enter, self._root, draft))
             try:
+                found = await self._run(draft.enter)
                 if found is None:
-                    await self._lock(folder)
+                    await self._lock(draft)
                     found = await self._run(draft.find_usual)
                 known = found
                 draft.path = await place.choose(draft.path, look, saved=draft.saved)
                 await self._run(draft.keep)
             finally:
-                os.close(folder)
+                self._naming.is_choosing = False
 
-    async def _lock(self, folder: int) -> None:
-        """Wait for the lock of an open folder; closing the folder releases it. Raises FileUnavailable."""
+    async def _lock(self, draft: _ResultDraft) -> None:
+        """Wait for the lock of the root. Raises FileUnavailable."""
         for _ in range(round(LOCK_WAIT_S / LOCK_PAUSE_S)):
-            if await self._run(partial(_is_locked_now, folder)):
+            if await self._run(draft.is_locked_now):
                 return
             await asyncio.sleep(LOCK_PAUSE_S)
         raise FileUnavailable(f"another run has been writing below {self._root} for {LOCK_WAIT_S:.0f} seconds")
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run(self, work: Callable[[], T], *, is_quick: bool = False) -> T:
         """Do blocking work; a cancellation waits for its end, so that nothing writes after the draft is closed."""
         if not self._threaded:
             return work()
-        running = asyncio.get_running_loop().run_in_executor(None, work)
+        running = in_thread(work, is_quick=is_quick)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -173,6 +186,14 @@ class LocalSink:
                     await asyncio.wait({running})
             running.exception()
             raise
+
+
+class _Naming:
+    """Who gives names now: `lock` is held for a rename, and `is_choosing` while a result looks for a path."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.is_choosing = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,12 +269,15 @@ class _Draft:
     def keep(self) -> None:
         """Give the complete file its final name."""
         with self._translated():
-            if not self._is_own():
-                raise FileUnavailable(f"{self._root / self.path} is being written by another run")
-            if not self._is_in_place():
-                raise _replaced(self._root / self.path)
+            self._check()
             self._rename()
             os.fsync(self._folder)
+
+    def _check(self) -> None:
+        if not self._is_own():
+            raise FileUnavailable(f"{self._root / self.path} is being written by another run")
+        if not self._is_in_place():
+            raise _replaced(self._root / self.path)
 
     def close(self) -> None:
         """Remove the temporary file, unless it was renamed."""
@@ -349,12 +373,13 @@ def _replaced(place: Path) -> SinkFailed:
 class _ResultDraft(_Draft):
     """A draft whose bytes must be one JSON array."""
 
-    def __init__(self, root: Path, source: str, *, modes: _Modes, naming: threading.Lock, import_id: str) -> None:
+    def __init__(self, root: Path, source: str, *, modes: _Modes, naming: _Naming, import_id: str) -> None:
         super().__init__(root, result_path(source), modes=modes, of=import_id)
         self.array = ResultArray()
         self.digest = hashlib.sha256()
         self._source = source
         self._naming = naming
+        self._locked = -1
         self._is_placed = False
 
     @property
@@ -370,6 +395,53 @@ class _ResultDraft(_Draft):
         self.write(data)
         self.array.finish()
         super().complete(b"")
+
+    def complete_and_look(self, data: bytes) -> bool:
+        """Write the last bytes, durably; return whether the usual path of the result is free."""
+        self.complete(data)
+        with self._translated():
+            return self._is_free()
+
+    def keep_if_free(self) -> bool:
+        """Give the complete result its usual path; return False if it is taken, or somebody chooses a path now."""
+        with self._translated():
+            self._check()
+            with self._naming.lock:
+                if self._naming.is_choosing or not self._is_renamed_as_only_one():
+                    return False
+            os.fsync(self._folder)
+        return True
+
+    def _is_renamed_as_only_one(self) -> bool:
+        folder = open_root(self._root)
+        try:
+            is_ours = _is_locked_now(folder) and self._is_free()
+            if is_ours:
+                super()._rename()
+            return is_ours
+        finally:
+            os.close(folder)
+
+    def _is_free(self) -> bool:
+        return _lstat(self.path.rpartition("/")[2], within=self._folder) is None
+
+    def enter(self) -> dict[str, Occupant | None] | None:
+        """Keep results that are put at once from their paths, and return what has the usual name of this one.
+
+        None if another process has the lock of the root; closing the draft releases it.
+        """
+        with self._naming.lock:
+            self._naming.is_choosing = True
+        try:
+            self._locked = open_root(self._root)
+        except OSError as error:
+            raise _translation(error, self._root) from error
+        self._open.callback(os.close, self._locked)
+        return self.find_usual() if self.is_locked_now() else None
+
+    def is_locked_now(self) -> bool:
+        """Try to lock the root, which `enter` has opened."""
+        return _is_locked_now(self._locked)
 
     def find_usual(self) -> dict[str, Occupant | None]:
         """Settle the usual path of the result, and return what has its name.
@@ -389,14 +461,14 @@ class _ResultDraft(_Draft):
             return _occupant(name, within=self._folder)
 
     def _rename(self) -> None:
-        with self._naming:
+        with self._naming.lock:
             if not self._is_placed and self._is_taken():
                 self.path = result_path(self._source, distinct=True)
             super()._rename()
 
     def _is_taken(self) -> bool:
         """Return whether the final name opens a file with another name, as on file systems that ignore case."""
-        if _lstat(self.path.rpartition("/")[2], within=self._folder) is None:
+        if self._is_free():
             return False
         parts = self.path.split("/")
         return not all(self._lists(part, parts[:depth]) for depth, part in enumerate(parts))
@@ -456,19 +528,6 @@ def _read(root: Path, name: str) -> bytes | None:
         return None
     except OSError as error:
         raise _translation(error, root / name, below=root, doing="read") from error
-
-
-def _enter(root: Path, draft: _ResultDraft) -> tuple[int, dict[str, Occupant | None] | None]:
-    """Open the root, and return what has the usual name of a result; None if the root could not be locked at once."""
-    try:
-        folder = open_root(root)
-    except OSError as error:
-        raise _translation(error, root) from error
-    try:
-        return folder, draft.find_usual() if _is_locked_now(folder) else None
-    except BaseException:
-        os.close(folder)
-        raise
 
 
 def _is_locked_now(folder: int) -> bool:

@@ -7,9 +7,11 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
+from runner.concurrency import QUICK_BYTES, in_thread
 from runner.errors import SourceChanged
 from runner.sources.file_open import BLOCK_BYTES, Stamp, from_os_error, opened, stat_of
 from runner.sources.file_path import FilePath
@@ -58,7 +60,7 @@ class FileBody:
         Raises SourceChanged, ItemRejected, FileUnavailable.
         """
         reader = _Reader(self._path, self._stamp, sha256=self._sha256)
-        start = _in_thread if self._threaded else _inline
+        start = partial(in_thread, is_quick=self.size_bytes <= QUICK_BYTES) if self._threaded else _inline
         coming = start(reader.next_chunk)
         try:
             while chunk := await coming:
@@ -128,10 +130,6 @@ class _Reader:
         same = Stamp.of(stat_of(file.fileno())) == self._stamp
         if not same or (self._digest is not None and self._digest.hexdigest() != self._sha256):
             raise SourceChanged
-
-
-def _in_thread(read: Callable[[], bytes]) -> asyncio.Future[bytes]:
-    return asyncio.get_running_loop().run_in_executor(None, read)
 
 
 def _inline(read: Callable[[], bytes]) -> asyncio.Future[bytes]:

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import ParamSpec, TypeVar
 
+from runner.concurrency import QUICK_BYTES, in_thread
 from runner.errors import FileUnavailable, ItemRejected, SourceNotFound
 from runner.globs import PathFilter
 from runner.models import Item, ItemKind
@@ -142,19 +143,22 @@ class LocalFiles(ABC):
             raise
 
     async def _prepare(self, item: Item) -> Prepared:
-        path = await self._call(self._readable_path, item.source)
         if kind_of(item.source) is ItemKind.JSON:
             async with self._parsing:  # parsing takes about ten times the memory of the file
-                return await self._call(self._prepare_rows, item.source, path)
-        return await self._call(self._prepare_body, item.source, path)
+                return await self._call(self._prepare_rows, item.source)
+        prepare = partial(self._prepare_body, item.source)
+        if not self._threaded:
+            return prepare()
+        return await in_thread(prepare, is_quick=item.size_bytes is not None and item.size_bytes <= QUICK_BYTES)
 
-    def _prepare_body(self, source: str, path: FilePath) -> Prepared:
+    def _prepare_body(self, source: str) -> Prepared:
+        path = self._readable_path(source)
         read = read_once(path, check=partial(rejection_of, source), keep=False)
         body = FileBody(path, stamp=Stamp.of(read.info), sha256=read.sha256, threaded=self._threaded)
         return self._prepared(source, read, body=body)
 
-    def _prepare_rows(self, source: str, path: FilePath) -> Prepared:
-        read = read_once(path, check=partial(rejection_of, source), keep=True)
+    def _prepare_rows(self, source: str) -> Prepared:
+        read = read_once(self._readable_path(source), check=partial(rejection_of, source), keep=True)
         return self._prepared(source, read, rows=rows_of(source, read.content))
 
     def _prepared(

@@ -1,13 +1,20 @@
-"""Pages that are read ahead: the next is read while one is used, and nothing is read once nobody wants more."""
+"""Pages that are read ahead, and blocking work in threads.
+
+The next page is read while one is used, and nothing is read once nobody wants more. Quick work waits for nothing slow.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 
-from runner.concurrency import read_ahead
+from runner.concurrency import in_thread, read_ahead
+
+QUICK = "quick-files"
 
 
 class Pages:
@@ -57,3 +64,44 @@ async def test_who_stops_early_leaves_no_read_behind() -> None:
     assert len(asyncio.all_tasks()) == 1, "only the test"
     await turns()
     assert pages.asked == [0]
+
+
+async def test_quick_work_is_done_in_one_thread_and_other_work_elsewhere() -> None:
+    names = [await in_thread(lambda: threading.current_thread().name, is_quick=True) for _ in range(3)]
+    assert names == [QUICK] * 3
+    assert await in_thread(lambda: threading.current_thread().name, is_quick=False) != QUICK
+
+
+async def test_quick_work_does_not_wait_for_much_that_is_slow() -> None:
+    released = threading.Event()
+    stuck = [in_thread(released.wait, is_quick=True) for _ in range(4)]
+    try:
+        assert await asyncio.wait_for(in_thread(lambda: "done", is_quick=True), 30) == "done"
+    finally:
+        released.set()
+    assert await asyncio.gather(*stuck) == [True] * 4
+    assert await in_thread(lambda: threading.current_thread().name, is_quick=True) == QUICK
+
+
+async def test_work_that_fails_in_a_thread_raises_and_leaves_its_place() -> None:
+    def fail() -> None:
+        raise OSError("no")
+
+    for _ in range(10):
+        with pytest.raises(OSError, match="no"):
+            await in_thread(fail, is_quick=True)
+    assert await in_thread(lambda: threading.current_thread().name, is_quick=True) == QUICK
+
+
+async def test_a_fork_has_a_thread_of_its_own_for_quick_work() -> None:
+    await in_thread(lambda: None, is_quick=True)
+    child = os.fork()
+    if child == 0:
+        done = asyncio.new_event_loop().run_until_complete
+        os._exit(0 if done(asyncio.wait_for(_quick(), 30)) == "done" else 1)
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+async def _quick() -> str:
+    return await in_thread(lambda: "done", is_quick=True)

@@ -1,0 +1,131 @@
+"""Which path the local sink gives to a result where other results are: a free one at once, otherwise in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from runner.protocols import Look, Occupant, SavedResult
+from runner.sinks import LocalSink
+from runner.sinks import local as sinks
+from runner.sinks.result_path import beside
+
+USUAL = "results/a.csv.json"
+OTHER = b'[{"other": 1}]'
+ROWS = b'[{"mine": 1}]'
+
+
+async def stream(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+class Beside:
+    """A place that is the usual path if nothing is there, else the one beside it; `then` is called as it chooses."""
+
+    def __init__(self, import_id: str = "i1", *, then: Callable[[], object] = lambda: None) -> None:
+        self._import_id = import_id
+        self._then = then
+        self.found: list[Occupant | None] = []
+
+    @property
+    def import_id(self) -> str:
+        return self._import_id
+
+    async def choose(self, usual: str, look: Look, *, saved: SavedResult | None) -> str:
+        assert saved is not None
+        self.found.append(await look(usual))
+        self._then()
+        await asyncio.sleep(0)
+        return usual if self.found[-1] is None else beside(usual, self._import_id)
+
+
+@pytest.fixture(params=[True, False], ids=["threaded", "inline"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> LocalSink:
+    return LocalSink(tmp_path, threaded=request.param)
+
+
+def put(root: Path, data: bytes = OTHER) -> None:
+    path = root / USUAL
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def open_count() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def unfinished(root: Path) -> list[Path]:
+    return list(root.rglob("*.partial"))
+
+
+async def test_a_result_whose_path_is_free_gets_it_and_chooses_once(sink: LocalSink, tmp_path: Path) -> None:
+    place = Beside()
+    saved = await sink.save_result("a.csv", stream(ROWS), place)
+    assert (saved.path, place.found) == (USUAL, [None])
+    assert (tmp_path / USUAL).read_bytes() == ROWS
+
+
+async def test_a_result_whose_path_is_taken_learns_by_what(sink: LocalSink, tmp_path: Path) -> None:
+    put(tmp_path)
+    place = Beside()
+    saved = await sink.save_result("a.csv", stream(ROWS), place)
+    assert [one is not None and one.sha256 is not None for one in place.found] == [True]
+    assert (saved.path, (tmp_path / saved.path).read_bytes()) == (beside(USUAL, "i1"), ROWS)
+    assert (tmp_path / USUAL).read_bytes() == OTHER
+
+
+async def test_a_path_that_is_taken_after_it_was_chosen_is_not_replaced(sink: LocalSink, tmp_path: Path) -> None:
+    place = Beside(then=lambda: put(tmp_path))
+    saved = await sink.save_result("a.csv", stream(ROWS), place)
+    assert (saved.path, [one is None for one in place.found]) == (beside(USUAL, "i1"), [True, False])
+    assert ((tmp_path / USUAL).read_bytes(), (tmp_path / saved.path).read_bytes()) == (OTHER, ROWS)
+
+
+async def test_while_another_process_chooses_paths_a_result_waits(
+    sink: LocalSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "LOCK_PAUSE_S", 0.001)
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    has_chosen = asyncio.Event()
+    saving = asyncio.ensure_future(sink.save_result("a.csv", stream(ROWS), Beside(then=has_chosen.set)))
+    await has_chosen.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    put(tmp_path)
+    os.close(other)
+    saved = await saving
+    assert ((tmp_path / USUAL).read_bytes(), (tmp_path / saved.path).read_bytes()) == (OTHER, ROWS)
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+async def test_of_results_with_one_path_that_are_saved_at_the_same_time_none_replaces_another(
+    sink: LocalSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_locks: bool
+) -> None:
+    if not has_locks:
+
+        def no_lock(_fd: int, _operation: int) -> None:
+            raise OSError(errno.ENOLCK, "no locks")
+
+        monkeypatch.setattr(fcntl, "flock", no_lock)
+    count = 12
+    given = [f'[{{"n": {number}}}]'.encode() for number in range(count)]
+    saving = [sink.save_result("a.csv", stream(data), Beside(f"i{number}")) for number, data in enumerate(given)]
+    saved = await asyncio.gather(*saving)
+    assert [(tmp_path / one.path).read_bytes() for one in saved] == given
+    assert len({one.path for one in saved}) == count
+
+
+async def test_nothing_stays_open_or_unfinished(sink: LocalSink, tmp_path: Path) -> None:
+    await sink.save_result("b.csv", stream(ROWS), Beside())
+    before = open_count()
+    await sink.save_result("a.csv", stream(ROWS), Beside())
+    await sink.save_result("a.csv", stream(ROWS), Beside())
+    assert open_count() == before
+    assert unfinished(tmp_path) == []
