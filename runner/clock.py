@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 _DATE_LIMIT = 100
 
@@ -46,6 +47,7 @@ def plausible(instant: datetime) -> datetime | None:
     return instant.astimezone(UTC) if EARLIEST <= instant <= LATEST else None
 
 
+@lru_cache(maxsize=16)
 def http_date(value: str | None) -> datetime | None:
     """Return the instant of an HTTP date, such as a `Date` header; UTC if it names no zone, None if it is malformed."""
     try:

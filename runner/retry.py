@@ -41,9 +41,18 @@ async def repeat_read(read: Callable[[], Awaitable[T]], *, attempts: int = READ_
     Waits as long as a RateLimited asks for, at most 60 s; otherwise from 0.5 to 30 s. Raises the last TransientError,
     and any other error at once.
     """
+    failures: list[Exception] = []
+    try:
+        return await read()  # outside of the loop, which costs more than many reads
+    except Exception as error:
+        if not _worth_repeating(error):
+            raise
+        failures.append(error)
     async for attempt in stamina.retry_context(
         on=_worth_repeating, attempts=attempts, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
     ):
         with attempt:
+            if failures:
+                raise failures.pop()
             return await read()
     raise AssertionError("unreachable: the last attempt raises")

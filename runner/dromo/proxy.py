@@ -6,6 +6,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -107,6 +108,7 @@ def _is_exempt(host: str, environ: Mapping[str, str]) -> bool:
     return any(name and (host == name or host.endswith(f".{name}")) for name in names)
 
 
+@lru_cache(maxsize=64)
 def literal(host: str) -> IPv4Address | IPv6Address | None:
     """Return the address that a host is written as, None if it is a name."""
     try:

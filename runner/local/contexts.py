@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RowLossLimit, RunOptions
 from runner.config.origins import is_loopback
 from runner.errors import ConfigError, SinkFailed
+from runner.events import ignore
 from runner.local.out_owner import SANDBOX, OutOwner, claim
 from runner.local.resources import DEFAULT_OUT
 from runner.sources import rank_of
@@ -65,7 +67,7 @@ class Contexts:
             rng=resources.rng,
             emit=emit,
             stop=stop,
-            options=self.options(spec),
+            options=replace(self.options(spec), shows_free_slots=emit is not ignore),
             rank_of=rank_by(spec),
             endpoint=resources.endpoint,
             account=resources.account,

@@ -152,6 +152,13 @@ class CreatePacer:
                     return permit
                 await self._wait(wait_s)
 
+    async def permit_now(self) -> Permit | None:
+        """Take a free slot, if there is one and nobody waits for it."""
+        if self._turn.locked():
+            return None
+        async with self._turn:
+            return (await self._try())[0]
+
     async def free_slots(self) -> int:
         """Return how many creates can be sent immediately."""
         return await self._store.free(self._quota_key, count=self.quota.count, now=self._clock.ticks())

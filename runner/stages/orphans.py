@@ -69,7 +69,7 @@ class Orphans:
 
         A failed import is never adopted: its item was queued again on purpose.
         """
-        taken = await self._ledger.owners(remote.import_id for remote in found)
+        taken = await self._ledger.owners(remote.import_id for remote in found) if found else {}
         fitting = [
             remote
             for remote in found

@@ -324,6 +324,17 @@ class Submitter:
 
     async def _permit(self, attempt: _Attempt) -> Permit | None:
         """Wait for a permit until a stop is requested, but at most `permit_wait_s`."""
+        permit = None if self._stop.requested else await self._pacer.permit_now()
+        if permit is None:
+            permit = await self._permit_in_time()
+        if permit is not None and self._stop.requested:
+            await permit.unused()
+            permit = None
+        if permit is None and not self._stop.requested:
+            attempt.held_by = SubmitOutcome.NO_PERMIT
+        return permit
+
+    async def _permit_in_time(self) -> Permit | None:
         waiting = asyncio.ensure_future(self._pacer.permit())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -333,13 +344,7 @@ class Submitter:
             stopping.cancel()
             if not waiting.done():
                 waiting.cancel()
-        if waiting.done() and not self._stop.requested:
-            return await waiting
-        if waiting.done() and not waiting.cancelled():
-            await waiting.result().unused()
-        if not self._stop.requested:
-            attempt.held_by = SubmitOutcome.NO_PERMIT
-        return None
+        return await waiting if waiting.done() else None
 
     async def _send_in_turn(self, attempt: _Attempt) -> Item | None:
         """Send one create; those of JSON items of a schema take turns, so at most one has an unknown outcome."""

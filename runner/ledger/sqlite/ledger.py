@@ -118,6 +118,8 @@ class SqliteLedger:
         self._now = now
         self._numbers: dict[str, int] = {}
         self._known = _KnownItems()
+        self._any_tried = False
+        """Whether an item of any batch has been sent: as long as none has, nothing is looked up."""
 
     @classmethod
     def open(
@@ -188,7 +190,7 @@ class SqliteLedger:
         number = self._existing(batch_id)
         sums = [(number, name, count) for name, count in counters.items()]
         upsert = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
-        self._database.write(lambda db: db.executemany(upsert, sums))
+        await self._moves.write(lambda db: db.executemany(upsert, sums))
 
     async def add(self, items: Sequence[Item]) -> int:
         if not items:
@@ -314,7 +316,9 @@ class SqliteLedger:
 
     def _of_any_batch(self, keys: Iterable[str], where: str, order: str) -> Iterator[Item]:
         """Yield the items for which the column that ends `where` is one of the keys."""
-        wanted = list(keys) if self._fetch(_ANY_TRIED, ()) else []
+        if not self._any_tried:
+            self._any_tried = bool(self._fetch(_ANY_TRIED, ()))
+        wanted = list(keys) if self._any_tried else []
         for start in range(0, len(wanted), _KEYS_A_QUERY):
             some = wanted[start : start + _KEYS_A_QUERY]
             places = ", ".join("?" * len(some))
@@ -392,11 +396,16 @@ class SqliteLedger:
 
     def _fetch_each(self, query: str, keys: Iterable[str]) -> dict[str, list[Any]]:
         """Return {key: the rows of the query for it}; keys without rows are absent."""
+        wanted = [(key, (rows.encode(key),)) for key in keys]
 
         def work(db: sqlite3.Connection) -> dict[str, list[Any]]:
-            return {key: found for key in keys if (found := db.execute(query, (rows.encode(key),)).fetchall())}
+            return {key: found for key, values in wanted if (found := db.execute(query, values).fetchall())}
 
-        return self._database.read(work)
+        if len(wanted) == 1:
+            ((key, values),) = wanted
+            found = self._fetch(query, values)
+            return {key: found} if found else {}
+        return self._database.read(work) if wanted else {}
 
     def _number(self, batch_id: str) -> int | None:
         """Return the number that represents a batch in the other tables."""

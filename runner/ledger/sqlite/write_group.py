@@ -13,8 +13,9 @@ from runner.errors import BulkheadError
 from runner.ledger.sqlite.database import Database
 
 MOST_WRITES = 64
+LEAST_S = 0.001
 LONGEST_S = 0.005
-"""How long a group waits for others, at most; not longer than the last commit took."""
+"""How long a group waits for others: as long as the last commit took, within these bounds."""
 
 Work = Callable[[sqlite3.Connection], Any]
 _T = TypeVar("_T")
@@ -49,7 +50,7 @@ class WriteGroup:
         if len(self._waiting) >= MOST_WRITES:
             self.commit()
         elif self._closing is None:
-            self._closing = loop.call_later(min(LONGEST_S, self._last_commit_s), self.commit)
+            self._closing = loop.call_later(min(LONGEST_S, max(LEAST_S, self._last_commit_s)), self.commit)
         found: _T = await write.outcome
         return found
 

@@ -133,7 +133,8 @@ async def test_a_stop_while_creates_wait_for_the_quota_leaves_their_items_queued
     assert result.deferred == 0
 
 
-async def test_a_permit_that_comes_as_the_run_stops_is_given_back() -> None:
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_permit_that_comes_as_the_run_stops_is_given_back(waits: bool) -> None:
     bench = Bench(FILES)
     context = bench.context()
     permit = context.pacer.permit
@@ -143,6 +144,10 @@ async def test_a_permit_that_comes_as_the_run_stops_is_given_back() -> None:
         bench.stop.request(StopReason.INTERRUPTED)
         return granted
 
+    async def none_now() -> None:
+        return None
+
+    context.pacer.permit_now = none_now if waits else stop_then  # type: ignore[method-assign, assignment]
     context.pacer.permit = stop_then  # type: ignore[method-assign, assignment]
     bench.context = lambda: context  # type: ignore[method-assign]
     await bench.run()
