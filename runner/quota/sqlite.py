@@ -273,6 +273,7 @@ class _OpenFile:
             connection = connect(path, mode="rw", busy_timeout_s=BUSY_TIMEOUT_S)
             undo.callback(connection.close)
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA cache_size = -500")
             bring_up(connection, _SCHEMA, path)
             connection.execute(_INDEX)
             opened = cls(connection, os.getpid(), _identity_of(path))

@@ -128,7 +128,7 @@ class Database:
             undo.callback(connection.close)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA cache_size = -8000")
+            connection.execute("PRAGMA cache_size = -4000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             bring_up(connection, schema, path)
             reserve = DiskReserve(sibling(path, ".ballast"), permissions)
