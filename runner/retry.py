@@ -30,6 +30,7 @@ def delay_s(attempt: int, rng: random.Random, *, base_s: float = BASE_S, cap_s: 
 
 
 def _worth_repeating(error: Exception) -> bool | float:
+    """Return whether to repeat what raised an error, or after how many seconds: 0.0 stands for at once."""
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
         return min(error.retry_after_s, CAP_S)
     return isinstance(error, TransientError) and not isinstance(error, Stopped)
@@ -45,7 +46,7 @@ async def repeat_read(read: Callable[[], Awaitable[T]], *, attempts: int = READ_
     try:
         return await read()  # outside of the loop, which costs more than many reads
     except Exception as error:
-        if not _worth_repeating(error):
+        if _worth_repeating(error) is False:
             raise
         failures.append(error)
     async for attempt in stamina.retry_context(
