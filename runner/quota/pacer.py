@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from runner.quota.slots import Slot, SlotStore
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import AsyncIterator
 
     from runner.config.units import Rate
     from runner.protocols import Clock
@@ -118,6 +120,8 @@ class CreatePacer:
         longest_guard_s = CAUTIOUS_GUARD_S if guard_s is None else guard_s
         self._lease_s = request_timeout_s + LATE_ARRIVAL_S + quota.per_s + longest_guard_s
         self._turn = asyncio.Lock()
+        self._in_line = 0
+        """How many have the turn or wait for it."""
         self._changed = asyncio.Event()
 
     def ticks(self) -> float:
@@ -140,11 +144,12 @@ class CreatePacer:
         fewer = copy(self)
         fewer.quota = replace(self.quota, count=max(1, self.quota.count - slots))
         fewer._turn = asyncio.Lock()  # noqa: SLF001 - who leaves slots must not wait before who takes all
+        fewer._in_line = 0  # noqa: SLF001
         return fewer
 
     async def permit(self) -> Permit:
         """Wait for a free slot and take it; waiting callers are served in order."""
-        async with self._turn:
+        async with self._next_turn():
             while True:
                 self._changed.clear()
                 permit, wait_s = await self._try()
@@ -153,11 +158,23 @@ class CreatePacer:
                 await self._wait(wait_s)
 
     async def permit_now(self) -> Permit | None:
-        """Take a free slot, if there is one and nobody waits for it."""
-        if self._turn.locked():
+        """Take a free slot, if there is one and nobody waits for it.
+
+        A lock that is not held may still have somebody in line, whose turn can last until a slot is free.
+        """
+        if self._in_line:
             return None
-        async with self._turn:
+        async with self._next_turn():
             return (await self._try())[0]
+
+    @asynccontextmanager
+    async def _next_turn(self) -> AsyncIterator[None]:
+        self._in_line += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._in_line -= 1
 
     async def free_slots(self) -> int:
         """Return how many creates can be sent immediately."""

@@ -189,6 +189,33 @@ async def test_a_slot_that_this_process_gives_back_is_noticed_at_once() -> None:
     assert _now() < 1.1
 
 
+async def test_a_permit_now_waits_for_nobody_not_even_as_the_turn_passes_to_the_next_who_waits() -> None:
+    pacer = _pacer(quota=Rate(1, 60.0))
+    permit = await pacer.permit()
+    waiting = [asyncio.ensure_future(pacer.permit()) for _ in range(2)]
+    await asyncio.sleep(1.0)
+    await permit.unused()
+    assert await asyncio.ensure_future(pacer.permit_now()) is None
+    assert _now() < 1.1
+    await asyncio.gather(*waiting)
+
+
+async def test_a_permit_now_is_granted_once_nobody_waits_any_more() -> None:
+    pacer = _pacer(quota=Rate(1, 60.0))
+    permit = await pacer.permit()
+    waiting = asyncio.ensure_future(pacer.permit())
+    await asyncio.sleep(1.0)
+    fewer = pacer.leaving(1)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert await pacer.permit_now() is None
+    await permit.unused()
+    again = await pacer.permit_now()
+    assert again is not None
+    await again.unused()
+    assert await fewer.permit_now() is not None
+
+
 async def test_a_slot_is_free_at_the_instant_at_which_it_becomes_so() -> None:
     pacer = CreatePacer(MemorySlots(), quota_key="k", quota=DEFAULT, clock=StillClock(), rng=random.Random(1))
     assert await pacer.free_slots() == 20
