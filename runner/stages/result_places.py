@@ -121,6 +121,8 @@ class ResultPlace:
         self.item = item
         self._import_id = import_id
         self._places = places
+        self._own = {item.result_sha256}
+        """Sums of results that were recorded with the item: until it is saved, an earlier one is in its place."""
         self._earlier: list[Item] = []
         self._later: list[Item] = []
 
@@ -137,6 +139,7 @@ class ResultPlace:
         path = await self._path(usual, look, saved)
         if saved is not None:
             self.item = await self._places.record(self.item, path, saved)
+            self._own.add(saved.sha256)
         return path
 
     async def _path(self, usual: str, look: Look, saved: SavedResult | None) -> str:
@@ -164,7 +167,7 @@ class ResultPlace:
             return await self._whose_import(found.import_id)
         if found.sha256 is None:
             return _Whose.UNKNOWN
-        own = {saved.sha256 if saved else None, self.item.result_sha256}
+        own = {saved.sha256 if saved else None, *self._own}
         if found.sha256 in own | {other.result_sha256 for other in self._earlier}:
             return _Whose.OWN_OR_OLDER
         if found.sha256 in {other.result_sha256 for other in self._later}:

@@ -120,6 +120,18 @@ async def test_an_older_version_does_not_replace_what_a_killed_run_has_saved_but
     assert nights.content() == rows(2)
 
 
+async def test_what_a_killed_run_has_saved_beside_is_replaced_also_if_the_newer_result_was_moved_away(
+    nights: Nights,
+) -> None:
+    late = await nights.night(1)
+    await nights.collect(await nights.night(2), rows(2))
+    await nights.save(late, rows(1))
+    (nights.out / USUAL).unlink()
+    beside = "results/in/a.csv.~import-1.json"
+    assert await nights.collect(await nights.current(1), rows(3)) == beside
+    assert nights.content(beside) == rows(3)
+
+
 async def test_a_rename_that_fails_is_made_up_for(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
