@@ -82,10 +82,10 @@ class _QuickThread:
     def takes(self) -> bool:
         """Reserve a place in the queue; return False if too much is in it."""
         with self._changing:
-            is_free = self._waiting < _WAITING_MOST
-            self._waiting += is_free
             if self._thread.ident is None:
                 self._thread.start()
+            is_free = self._waiting < _WAITING_MOST
+            self._waiting += is_free
         return is_free
 
     def run(self, work: Callable[[], _T]) -> Future[_T]:

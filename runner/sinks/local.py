@@ -174,18 +174,32 @@ class LocalSink:
         raise FileUnavailable(f"another run has been writing below {self._root} for {LOCK_WAIT_S:.0f} seconds")
 
     async def _run(self, work: Callable[[], T], *, is_quick: bool = False) -> T:
-        """Do blocking work; a cancellation waits for its end, so that nothing writes after the draft is closed."""
+        """Do blocking work; a cancellation calls it off, or waits for its end if it has begun.
+
+        So nothing writes after the draft is closed.
+        """
         if not self._threaded:
             return work()
-        running = in_thread(work, is_quick=is_quick)
+        claim = threading.Lock()
+        running = in_thread(partial(_claimed, work, claim), is_quick=is_quick)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
+            if claim.acquire(blocking=False):
+                running.cancel()
+                raise
             while not running.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({running})
             running.exception()
             raise
+
+
+def _claimed(work: Callable[[], T], claim: threading.Lock) -> T:
+    """Do the work, unless a cancellation has got the claim first."""
+    if not claim.acquire(blocking=False):
+        raise asyncio.CancelledError
+    return work()
 
 
 class _Naming:

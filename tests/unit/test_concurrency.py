@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from runner import concurrency
 from runner.concurrency import in_thread, read_ahead
 
 QUICK = "quick-files"
@@ -90,6 +91,19 @@ async def test_work_that_fails_in_a_thread_raises_and_leaves_its_place() -> None
     for _ in range(10):
         with pytest.raises(OSError, match="no"):
             await in_thread(fail, is_quick=True)
+    assert await in_thread(lambda: threading.current_thread().name, is_quick=True) == QUICK
+
+
+async def test_a_thread_that_cannot_start_at_the_moment_starts_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(concurrency._QUICK, "thread", concurrency._QuickThread())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", cannot)
+        for _ in range(10):
+            with pytest.raises(RuntimeError, match="new thread"):
+                in_thread(lambda: None, is_quick=True)
     assert await in_thread(lambda: threading.current_thread().name, is_quick=True) == QUICK
 
 

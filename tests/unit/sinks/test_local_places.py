@@ -6,11 +6,13 @@ import asyncio
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from runner.concurrency import in_thread
 from runner.protocols import Look, Occupant, SavedResult
 from runner.sinks import LocalSink
 from runner.sinks import local as sinks
@@ -58,6 +60,10 @@ def put(root: Path, data: bytes = OTHER) -> None:
 
 def open_count() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def names(root: Path) -> list[str]:
+    return [path.name for path in root.iterdir()]
 
 
 def unfinished(root: Path) -> list[Path]:
@@ -129,3 +135,21 @@ async def test_nothing_stays_open_or_unfinished(sink: LocalSink, tmp_path: Path)
     await sink.save_result("a.csv", stream(ROWS), Beside())
     assert open_count() == before
     assert unfinished(tmp_path) == []
+
+
+async def test_a_result_that_is_given_up_does_not_wait_for_slow_work_before_it(tmp_path: Path) -> None:
+    released = threading.Event()
+    slow = in_thread(released.wait, is_quick=True)
+    try:
+        saving = asyncio.ensure_future(LocalSink(tmp_path).save_result("a.csv", stream(ROWS), Beside()))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        saving.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert saving.cancelled()
+    finally:
+        released.set()
+    await slow
+    await in_thread(lambda: None, is_quick=True)
+    assert names(tmp_path) == []
