@@ -243,8 +243,11 @@ class PackAdopter:
             await self._rule(await self._found.of(unlisted), {one.name.tag: one for one in unlisted}, adoption)
 
     async def _adopt_waiting(self, waiting: Sequence[LostPack], adoption: Adoption) -> None:
-        """Adopt packs that can be built again as they were, after those whose data arrives while the run waits."""
-        are_apart = await self._are_apart(waiting)
+        """Adopt packs that can be built again as they were, after those whose data arrives while the run waits.
+
+        None gets a file that may be in a pack with data whose files cannot be told.
+        """
+        are_apart = await self._are_apart([*adoption.unknown, *(one.name.tag for one in waiting)])
         later = [one for one in waiting if not are_apart or not await self._build_again(one, adoption)]
         if not later:
             return
@@ -252,12 +255,12 @@ class PackAdopter:
         current = await self._as_now(later)
         await self._adopt_arrived([one for one in current if one.has_data], adoption)
         for one in current:
-            if not one.has_data:
+            if not one.has_data and await self._are_apart([*adoption.unknown, one.name.tag]):
                 await self._build_again(one, adoption)
 
-    async def _are_apart(self, waiting: Sequence[LostPack]) -> bool:
-        """Return whether no file can be in two of these packs, so that none takes a file that arrives with another."""
-        lists = [await self._lists.read(one.name.tag) for one in waiting]
+    async def _are_apart(self, packs: Iterable[str]) -> bool:
+        """Return whether no file can be in two of these packs, so that none takes a file that came with another."""
+        lists = [await self._lists.read(tag) for tag in packs]
         tags = Counter(one.tag for listed in lists if listed is not None for one in listed.members)
         return None not in lists and all(count == 1 for count in tags.values())
 

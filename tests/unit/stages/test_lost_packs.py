@@ -327,6 +327,22 @@ async def test_of_two_packs_with_the_same_file_that_with_data_is_adopted_and_the
     assert (await bench.states())["2.csv"] == S.PACKED
 
 
+@pytest.mark.parametrize("with_list", [True, False])
+@pytest.mark.parametrize("arrives_late", [True, False])
+async def test_a_pack_that_waits_gets_no_file_that_may_be_in_one_with_data_whose_files_cannot_be_told(
+    tmp_path: Path, with_list: bool, arrives_late: bool
+) -> None:
+    bench = LostPackBench(tmp_path, "1.csv", "2.csv")
+    import_id = await bench.sent(status="AWAITING_UPLOAD" if arrives_late else "RUNNING", with_list=with_list)
+    await bench.another_pack("2.csv", status="AWAITING_UPLOAD")
+    if with_list:
+        bench.files.contents["1.csv"] = FileUnavailable("stale handle")
+    asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change(import_id, status="RUNNING"))
+    adoption = await bench.adopt()
+    assert (adoption.packs, list(adoption.unknown)) == ([], [bench.tag])
+    assert set((await bench.states()).values()) == {S.QUEUED}
+
+
 async def test_of_two_packs_with_the_same_file_that_wait_that_whose_data_arrives_is_adopted(tmp_path: Path) -> None:
     bench = LostPackBench(tmp_path, "1.csv", "2.csv")
     await bench.sent(status="AWAITING_UPLOAD")
