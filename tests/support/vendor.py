@@ -203,6 +203,7 @@ class Vendor:
             if self.state._settled(import_id, now=self.now()).status(self.now()) == "NEEDS_REVIEW":
                 self.state.delete(import_id, self.now())
                 self.seen.dissolved.add(import_id)
+                self.seen.finished.pop(import_id, None)
                 self.note("vendor.deleted", import_id)
                 return True
         return False
