@@ -218,6 +218,8 @@ class _Modes:
     below: Permissions | None
 
     def make_root(self, root: Path) -> None:
+        if root.exists():
+            return
         missing = [place for place in (root, *root.parents) if not place.exists()]
         for place in reversed(missing):
             place.mkdir(0o777 if self.root is None else self.root.folder, exist_ok=True)

@@ -152,13 +152,12 @@ class LocalFiles(ABC):
         return await in_thread(prepare, is_quick=item.size_bytes is not None and item.size_bytes <= QUICK_BYTES)
 
     def _prepare_body(self, source: str) -> Prepared:
-        path = self._readable_path(source)
-        read = read_once(path, check=partial(rejection_of, source), keep=False)
+        path, read = self._read_once(source, keep=False)
         body = FileBody(path, stamp=Stamp.of(read.info), sha256=read.sha256, threaded=self._threaded)
         return self._prepared(source, read, body=body)
 
     def _prepare_rows(self, source: str) -> Prepared:
-        read = read_once(self._readable_path(source), check=partial(rejection_of, source), keep=True)
+        _, read = self._read_once(source, keep=True)
         return self._prepared(source, read, rows=rows_of(source, read.content))
 
     def _prepared(
@@ -172,6 +171,17 @@ class LocalFiles(ABC):
             body=body,
             rows=rows,
         )
+
+    def _read_once(self, source: str, *, keep: bool) -> tuple[FilePath, ReadFile]:
+        """Read the file of a key, or the one that its link leads to; return also its path, which is never a link."""
+        path, check = self.file_path(source), partial(rejection_of, source)
+        try:
+            return path, read_once(path, check=check, keep=keep)
+        except ItemRejected as rejection:
+            if rejection.code != "not_a_file":
+                raise
+        path = self._readable_path(source)
+        return path, read_once(path, check=check, keep=keep)
 
     def _readable_path(self, source: str) -> FilePath:
         """Return the path to open, which is never a link. Raises ItemRejected."""

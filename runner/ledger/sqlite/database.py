@@ -97,6 +97,7 @@ class Database:
         self._permissions = permissions
         self.connection = connection
         self._path = path
+        self._log = sibling(path, "-wal")
         self._descriptor = descriptor
         self._lock = lock
         self._reserve = reserve
@@ -183,7 +184,7 @@ class Database:
         """Return whether a writer's path still leads to the file that it has open, with all that was written."""
         if self._descriptor is None:
             return True
-        return is_in_place(self._descriptor, self._path) and sibling(self._path, "-wal").exists()
+        return is_in_place(self._descriptor, self._path) and self._log.exists()
 
     def check(self) -> None:
         """Raise LedgerReplaced if another process could open a writer's path, since it no longer leads here."""
