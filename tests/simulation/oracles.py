@@ -431,6 +431,8 @@ class Judges(Base):
         """Tell whether the vendor has an item's data from its dissolved pack, and from no other import."""
         data_of = self._vendor.seen.data_of
         given = [one for one, sources in data_of.items() if item.source in sources and not self._is_void(one)]
+        if self._ledger_count > 1:
+            given = list(settled(self._ledger().owners(given)))
         return (item.carrying_id in self._vendor.seen.finished and not given) or self._is_kept(item)
 
     def _is_kept(self, item: Item) -> bool:
