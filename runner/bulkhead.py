@@ -570,7 +570,7 @@ class Bulkhead:
             started_at=now,
         )
         batch = replace(batch, out=self._contexts.out_of(batch, spec))
-        await self._contexts.prepare_out(batch, spec)
+        await self._contexts.prepare_out(batch, spec, is_new=True)
         await ledger.start_batch(batch)
         return batch
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from botocore import exceptions as botocore
@@ -10,7 +12,7 @@ from botocore import exceptions as botocore
 from runner.errors import AwsRefused, BulkheadError, ConfigError, Unavailable
 from runner.masking import FORMS
 
-UNUSABLE = (botocore.BotoCoreError, ValueError)
+UNUSABLE = (botocore.BotoCoreError, ValueError, OSError)
 """Errors that opening a session or a client may raise."""
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "403"})
@@ -103,6 +105,17 @@ def key_trouble(error: botocore.ClientError) -> KeyTrouble | None:
     if _KEY_BUSY.search(code):
         return KeyTrouble.BUSY
     return KeyTrouble.DENIED if "accessdenied" in code.lower() else KeyTrouble.UNUSABLE
+
+
+@contextmanager
+def expiry_named() -> Iterator[None]:
+    """Raise botocore's own error if renewed credentials have expired already, for which it has only a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "still expired" not in str(error):
+            raise
+        raise botocore.CredentialRetrievalError(provider="refresh", error_msg=str(error)) from error
 
 
 def translated(error: Exception, *, service: str = "aws") -> BulkheadError:

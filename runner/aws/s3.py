@@ -18,6 +18,7 @@ MAX_KEY_BYTES = 1024
 _MAX_CONNECTIONS = 80
 """More than the uploads, collects, and documents that a run handles at the same time."""
 
+_FOREIGN = re.compile(r"[a-z][a-z0-9+.-]+:/|s3:", re.IGNORECASE).match
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}").fullmatch
 
 
@@ -86,8 +87,15 @@ def is_s3(text: str) -> bool:
 
 
 def canonical_folder(url: str) -> str:
-    """Return an `s3://` url of a folder in its canonical form, without the `/` at its end. Raises ConfigError."""
-    return str(S3Place.parse(url)).removesuffix("/")
+    """Return an `s3://` url of a folder in its canonical form, without any `/` at its end. Raises ConfigError."""
+    place = S3Place.parse(url)
+    return str(replace(place, key=place.key.rstrip("/"))).removesuffix("/")
+
+
+def refuse_foreign_folder(folder: str) -> None:
+    """Raise ConfigError if a folder is named like a url that is none of S3: it is not meant as a path."""
+    if not is_s3(folder) and _FOREIGN(folder):
+        raise ConfigError(f"{folder} is neither a path nor an s3:// url", hint="write a path, or s3://BUCKET/PREFIX")
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from botocore import exceptions as botocore
 
-from runner.aws.errors import LOG_IN, NOT_ACCEPTED, KeyTrouble, code_of, key_trouble, unconfigured
+from runner.aws.errors import LOG_IN, NOT_ACCEPTED, KeyTrouble, code_of, expiry_named, key_trouble, unconfigured
 from runner.errors import (
     BulkheadError,
     ConfigError,
@@ -80,7 +80,8 @@ def translated(place: S3Place, doing: Doing) -> Iterator[None]:
     or SourceChanged. An error about the KMS key of an object is a ConfigError: it is the key of most others, too.
     """
     try:
-        yield
+        with expiry_named():
+            yield
     except FOREIGN as error:
         raise translation(error, place, doing) from error
 

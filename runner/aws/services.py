@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from botocore import exceptions as botocore
 
 from runner.aws.client import aws_session, open_client
-from runner.aws.errors import translated
+from runner.aws.errors import expiry_named, translated
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -53,7 +53,8 @@ class Aws:
         """Call an operation by the name of the client's method, such as `describe_stacks`."""
         client = await self.client(service)
         try:
-            answer: dict[str, Any] = await getattr(client, operation)(**arguments)
+            with expiry_named():
+                answer: dict[str, Any] = await getattr(client, operation)(**arguments)
         except (botocore.BotoCoreError, botocore.ClientError) as error:
             raise translated(error, service=service) from error
         return answer

@@ -21,7 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from runner.aws.s3 import canonical_folder, is_s3
+from runner.aws.s3 import canonical_folder, is_s3, refuse_foreign_folder
 from runner.config.encodings import encoding_of
 from runner.config.notify_values import (
     MASK,
@@ -122,12 +122,13 @@ def _ledger(value: object) -> object:
 
 def _out(value: object) -> object:
     """Return a path, or an `s3://` url in its canonical form, as text."""
-    if value is None or not is_s3(str(value)):
-        return value and str(_path(value))
     try:
-        return canonical_folder(str(value))
+        refuse_foreign_folder(str(value))
+        if value is not None and is_s3(str(value)):
+            return canonical_folder(str(value))
     except ConfigError as error:
         raise ValueError(f"{error}; {error.hint}") from None
+    return value and str(_path(value))
 
 
 def _mode(value: object) -> object:

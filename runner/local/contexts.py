@@ -6,12 +6,12 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.aws.s3 import canonical_folder, is_s3
+from runner.aws.s3 import canonical_folder, is_s3, refuse_foreign_folder
 from runner.config.options import FailureLimit, RowLossLimit, RunOptions
 from runner.config.origins import is_loopback
 from runner.errors import ConfigError, SinkFailed
 from runner.events import ignore
-from runner.local.out_owner import SANDBOX, OutOwner, claim
+from runner.local.out_owner import SANDBOX, OutOwner, claim, refuse_among_files
 from runner.local.resources import DEFAULT_OUT
 from runner.sources import rank_of
 from runner.stages.context import RunContext
@@ -103,21 +103,24 @@ class Contexts:
         )
 
     def out_of(self, batch: Batch, spec: RunSpec) -> str:
-        """Return the directory or URL in which a run saves the results of a batch."""
+        """Return the directory or URL in which a run saves the results of a batch. Raises ConfigError."""
         chosen = spec.out or batch.out or self._resources.settings.out or os.path.join(DEFAULT_OUT, batch.batch_id)  # noqa: PTH118
         if is_s3(chosen):
             return canonical_folder(chosen)
+        refuse_foreign_folder(chosen)
         return os.path.abspath(chosen)  # noqa: PTH100 - a name with bytes that are no text stays as it is
 
-    async def prepare_out(self, batch: Batch, spec: RunSpec) -> OutOwner:
+    async def prepare_out(self, batch: Batch, spec: RunSpec, *, is_new: bool = False) -> OutOwner:
         """Check that results of the batch can be written where they belong, and return whose they are.
 
-        Raises ConfigError if they cannot.
+        Those of a new batch never go among its own files. Raises ConfigError if they cannot be written there.
         """
         resources = self._resources
+        root = await (await resources.source(spec.source)).root_uri()
+        if is_new:
+            refuse_among_files(batch.out, spec.source, root)
         sink = await resources.sink(batch)
         await sink.prepare()
-        root = await (await resources.source(spec.source)).root_uri()
         owner = OutOwner(account=SANDBOX if self._in_sandbox else resources.account, root=root)
         settings = resources.settings
         try:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from runner.aws.s3 import S3Place, is_s3
 from runner.errors import ConfigError
-from runner.sources.spec import local_path, printable
+from runner.sinks.result_path import RESULTS
+from runner.sources.spec import file_uri, local_path, printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from runner.protocols import Sink
+    from runner.sources.spec import SourceSpec
 
 OWNER_FILE = ".bulkhead-out.json"
 
@@ -57,6 +61,28 @@ class OutOwner:
                 f"{out} has the results of another license key",
                 hint="choose another --out; if this is a new key of the same account, set BULKHEAD_ACCEPT_NEW_KEY=1",
             )
+
+
+def refuse_among_files(out: str, spec: SourceSpec, root: str) -> None:
+    """Raise ConfigError if a run would write its results among the files that it lists below `root`.
+
+    A later run would import them. Files that are named, alone or in a list, may be beside results.
+    """
+    if spec.kind not in ("directory", "s3") or root != _folder_uri(spec.path):
+        return
+    folder = _folder_uri(out)
+    if root == folder or f"{root}/".startswith(f"{folder}/{RESULTS}/"):
+        raise ConfigError(
+            f"{out} would have the results of a run among the files of its source, {_shown(root)}",
+            hint="choose another --out, such as a folder beside the source, or one below it",
+        )
+
+
+def _folder_uri(place: str) -> str:
+    """Return the identity of a folder, as a source names its root."""
+    if is_s3(place):
+        return S3Place.parse(place).folder.uri.removesuffix("/")
+    return file_uri(os.path.realpath(place)).rstrip("/")
 
 
 async def claim(sink: Sink, out: str, owner: OutOwner, *, accept_new_key: bool, is_local: bool) -> None:

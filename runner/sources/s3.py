@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.aws.s3 import S3Place, is_s3
 from runner.aws.s3_errors import Doing, archived, changed, translated
-from runner.errors import ConfigError, ItemRejected, SourceNotFound
+from runner.errors import ConfigError, FileUnavailable, ItemRejected, SourceNotFound
 from runner.globs import PathFilter
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
@@ -58,7 +58,9 @@ class S3Source:
         self._root: S3Place | None = self._given.folder if is_folder else None
         self._only = only
         self._filter = PathFilter(include=spec.include, exclude=spec.exclude)
-        self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if is_s3(url))
+        self._named = PathFilter(include=spec.include, exclude=spec.exclude, hidden=True)
+        left_out = [S3Place.parse(url) for url in spec.leave_out if is_s3(url)]
+        self._left_out = tuple(place for place in left_out if place.is_below(self._given))
         self._youngest = now.timestamp() - spec.min_age_s if spec.min_age_s > 0 else None
         self._page_length = page_length or PAGE_LENGTH
         self._stall_s = stall_s
@@ -96,8 +98,7 @@ class S3Source:
             return await self._only_entry(root.below(self._only)), None
         answer = await self._list_objects(root, limit=self._page_length, token=token)
         found = [self._listed(raw) for raw in answer.get("Contents", ())]
-        following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-        return [entry for entry in found if entry is not None], following
+        return [entry for entry in found if entry is not None], _following(answer, place=root, token=token)
 
     def entry(
         self,
@@ -248,6 +249,8 @@ class S3Source:
     def _takes(self, key: str, source: str, size_bytes: int) -> bool:
         if source == "" or (source.endswith("/") and size_bytes == 0):
             return False
+        if key == self._given.key:
+            return self._named.takes(source, source)
         if self._left_out and any(replace(self._given, key=key).is_below(out) for out in self._left_out):
             return False
         folder, _, name = source.rpartition("/")
@@ -265,6 +268,19 @@ class S3Source:
                 self._filter.enters(path, part) for path, part in zip(above, parts, strict=True)
             )
         return self._entered[folder]
+
+
+def _following(answer: dict[str, Any], *, place: S3Place, token: str | None) -> str | None:
+    """Return the token of the page after an answer, None if it was the last. Raises FileUnavailable."""
+    if not answer.get("IsTruncated"):
+        return None
+    following: str | None = answer.get("NextContinuationToken")
+    if not following or following == token:
+        raise FileUnavailable(
+            f"cannot list all of {place}: S3 says that there is more, but not where it continues",
+            hint="check that what aws_endpoint_url names supports ListObjectsV2",
+        )
+    return following
 
 
 def _whole_size(answer: dict[str, Any]) -> int:

@@ -282,3 +282,53 @@ def test_memory_does_not_grow_with_the_size_of_what_is_carried(aws: LocalAws, di
         child(aws, "fill", url, "1")
         small = child(aws, direction, url, "1")
     assert large["rss_mb"] < small["rss_mb"] + 40
+
+
+@pytest.mark.parametrize("out", ["s3:/results/out", "gs://results/out"])
+def test_a_mistyped_url_is_no_directory_for_results(
+    mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, out: str
+) -> None:
+    fill(inbox, count=1)
+    assert "write a path, or s3://BUCKET/PREFIX" in mine.command(*run(out=out)).expect(2).text
+    assert sandbox.received() == {}
+
+
+@pytest.mark.parametrize("out", ["s3://inbox", "s3://inbox/2026/out"])
+def test_results_may_be_above_or_below_the_source(
+    mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, out: str
+) -> None:
+    files = fill(inbox, count=2)
+    mine.command(*run(out=out)).expect(0)
+    mine.command(*run(out=out)).expect(0)
+    assert_each_once(sandbox.received(), files)
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("s3://inbox/2026", "s3://inbox/2026//"),
+        ("s3://inbox", "s3://inbox/"),
+        ("s3://inbox/2026/results/a/", "s3://inbox/2026"),
+        ("inbox", "inbox"),
+        ("inbox", "inbox/../inbox"),
+    ],
+)
+def test_results_never_go_among_the_files_of_the_source(
+    mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, source: str, out: str
+) -> None:
+    fill(inbox, count=1)
+    inbox.put("2026/results/a/b.csv", content=rows(1))
+    mine.add("a.csv", rows(2))
+    before = inbox.keys()
+    ended = mine.command(*run(source=source, out=out)).expect(2)
+    assert "among the files of its source" in ended.text
+    assert "hint: choose another --out" in ended.text
+    assert (sandbox.received(), inbox.keys()) == ({}, before)
+
+
+def test_the_results_of_a_file_that_is_named_may_be_beside_it(
+    mine: Workspace, sandbox: SandboxVendor, inbox: Bucket
+) -> None:
+    files = fill(inbox, count=1)
+    mine.command(*run(source="s3://inbox/2026/a/000.csv", out="s3://inbox/2026/a")).expect(0)
+    assert_each_once(sandbox.received(), files)

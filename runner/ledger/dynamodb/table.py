@@ -13,7 +13,7 @@ from typing import Any
 from botocore import exceptions as botocore
 
 from runner.aws.client import open_client
-from runner.aws.errors import KeyTrouble, code_of, key_trouble, translated
+from runner.aws.errors import KeyTrouble, code_of, expiry_named, key_trouble, translated
 from runner.errors import LedgerError, LedgerUnavailable
 from runner.ledger.dynamodb.clock import SharedTime
 from runner.ledger.dynamodb.decoding import open_session
@@ -297,7 +297,8 @@ class DynamoTable:
         for tries in range(1, MAX_TRIES + 1):
             asked_at = self.time.ticks()
             try:
-                answer = await getattr(self._client, operation)(**arguments)
+                with expiry_named():
+                    answer = await getattr(self._client, operation)(**arguments)
             except (botocore.ClientError, botocore.BotoCoreError) as error:
                 refused = self._translated(error)
                 if refused is not None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.aws.s3 import S3Place, canonical_folder, open_s3
+from runner.aws.s3 import S3Place, canonical_folder, open_s3, refuse_foreign_folder
+from runner.aws.s3_errors import Doing, translated
 from runner.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +39,20 @@ def test_what_names_no_place_is_refused(url: str) -> None:
 
 def test_a_folder_of_results_has_one_form() -> None:
     assert canonical_folder("s3://out/a/") == canonical_folder("s3://out/a") == "s3://out/a"
-    assert canonical_folder("s3://out/") == canonical_folder("s3://out") == "s3://out"
+    assert canonical_folder("s3://out/") == canonical_folder("s3://out") == canonical_folder("s3://out//") == "s3://out"
+    assert canonical_folder("s3://out/a///") == "s3://out/a"
+    assert canonical_folder("s3://out//a//b/") == "s3://out//a//b"
+
+
+@pytest.mark.parametrize("folder", ["gs://out/a", "S3://out/a", "s3:/out/a", "s3:out", "file:///tmp/out"])
+def test_a_folder_that_is_named_like_a_url_is_no_path(folder: str) -> None:
+    with pytest.raises(ConfigError, match="neither a path nor"):
+        refuse_foreign_folder(folder)
+
+
+@pytest.mark.parametrize("folder", ["out", "./s3:out", "/tmp/gs://out", "C:/out", "2026:07/out", "s3://out/a"])
+def test_a_path_or_an_s3_url_may_be_a_folder(folder: str) -> None:
+    refuse_foreign_folder(folder)
 
 
 async def test_a_missing_profile_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +60,36 @@ async def test_a_missing_profile_is_reported(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigError, match="nobody"):
         async with open_s3():
             pass
+
+
+@pytest.mark.parametrize(
+    ("process", "said"),
+    [
+        ("/bin/nowhere-to-be-found", "nowhere-to-be-found"),
+        (
+            """/bin/echo '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c",\
+ "Expiration": "2020-01-01T00:00:00Z"}'""".replace("\\\n", ""),
+            "there are no usable AWS credentials",
+        ),
+    ],
+    ids=["there is no such program", "what it returns has expired"],
+)
+async def test_a_program_that_returns_no_usable_credentials_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, process: str, said: str
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"[default]\nregion = us-east-1\ncredential_process = {process}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def list_inbox() -> None:
+        async with open_s3(endpoint_url="http://127.0.0.1:9") as client:
+            with translated(S3Place("inbox"), Doing.LIST):
+                await client.list_objects_v2(Bucket="inbox")
+
+    with pytest.raises(ConfigError, match=said):
+        await list_inbox()
 
 
 WITHOUT_AWS = """

@@ -123,6 +123,19 @@ class TestListing:
         bucket.put("in/a.csv", "in/out/results/a.csv.json", "in/outer.csv")
         assert await keys(source_at(s3, leave_out=["s3://inbox/in/out"])) == ["a.csv", "outer.csv"]
 
+    @pytest.mark.parametrize("out", ["s3://inbox", "s3://inbox/in", "s3://inbox/other"])
+    async def test_a_folder_of_results_above_or_beside_the_source_hides_nothing(
+        self, bucket: Bucket, s3: S3Client, out: str
+    ) -> None:
+        bucket.put("in/a.csv", "in/b/c.csv")
+        assert await keys(source_at(s3, leave_out=[out])) == ["a.csv", "b/c.csv"]
+
+    async def test_an_object_that_is_named_is_meant(self, bucket: Bucket, s3: S3Client) -> None:
+        bucket.put("in/a.csv", "in/.b.csv")
+        assert await keys(source_at(s3, "s3://inbox/in/a.csv", leave_out=["s3://inbox/in"])) == ["a.csv"]
+        assert await keys(source_at(s3, "s3://inbox/in/.b.csv")) == [".b.csv"]
+        assert await keys(source_at(s3, "s3://inbox/in/a.csv", exclude=["a.*"])) == []
+
     async def test_young_objects_are_left_for_a_later_run(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv")
         young = S3Source(source_spec("s3://inbox/in", min_age_s=3600), client=s3, now=datetime.now(UTC))

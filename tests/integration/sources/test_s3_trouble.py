@@ -146,3 +146,10 @@ async def test_only_a_known_version_id_is_requested() -> None:
     await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4"))
     await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4@v1"))
     assert [arguments.get("VersionId") for _, arguments in client.calls] == [None, "v1"]
+
+
+@pytest.mark.parametrize("following", [{}, {"NextContinuationToken": "t"}], ids=["no token", "the same token"])
+async def test_a_listing_that_cannot_be_continued_is_never_taken_for_a_whole_one(following: dict[str, str]) -> None:
+    source = source_of(ScriptedS3(list_objects_v2=[{"Contents": [LISTED], "IsTruncated": True, **following}]))
+    with pytest.raises(Unavailable, match="there is more"):
+        _ = [entries async for entries in source.entries()]
