@@ -142,6 +142,8 @@ class _Refusal:
     def _of_the_call(self) -> BulkheadError:
         if self._doing is Doing.READ:
             return self._about_object()
+        if self._code == "InvalidObjectState":
+            return self._archived_result()
         return self._no_permission() if self._status == 403 else ConfigError(f"{self._tried}: S3 says {self._answer}")
 
     @property
@@ -176,6 +178,13 @@ class _Refusal:
         if self._doing is Doing.LIST and key and not key.endswith("/"):
             hint += f"; a folder is written with a / at its end: {self._place}/"
         return ConfigError(f"{self._tried}: S3 denies it ({self._answer})", hint=hint)
+
+    def _archived_result(self) -> ConfigError:
+        where = f"the storage class {self._storage_class}" if self._storage_class else "an archive"
+        hint = (
+            "restore it, and leave the folder of results out of the bucket's lifecycle rules; or choose another --out"
+        )
+        return ConfigError(f"{self._tried}: it is in {where}", hint=hint)
 
     def _not_accepted(self) -> ConfigError:
         is_clock = self._code == "RequestTimeTooSkewed"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runner.aws.s3 import S3Place, is_s3
 from runner.errors import ConfigError
 from runner.sinks.result_path import RESULTS
+from runner.sources.earlier_results import OWNER_FILE
 from runner.sources.spec import file_uri, local_path, printable
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from runner.protocols import Sink
     from runner.sources.spec import SourceSpec
-
-OWNER_FILE = ".bulkhead-out.json"
 
 SANDBOX = "sandbox"
 """The account of all sandboxes that end with their run: nothing at a vendor belongs to their results."""

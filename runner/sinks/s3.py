@@ -132,8 +132,13 @@ class S3Sink:
         if import_id is not None or not hashed:
             return _Found(etag=head["ETag"], occupant=Occupant(import_id=unquote(import_id) if import_id else None))
         digest = hashlib.sha256()
-        async for chunk in self._content(path):
-            digest.update(chunk)
+        try:
+            async for chunk in self._content(path):
+                digest.update(chunk)
+        except ConfigError as error:
+            if is_missing(error):
+                return _Found()
+            raise
         return _Found(etag=head["ETag"], occupant=Occupant(sha256=digest.hexdigest()))
 
     async def _content(self, path: str) -> AsyncIterator[bytes]:

@@ -19,6 +19,7 @@ from runner.aws.s3 import S3Place, is_s3
 from runner.errors import SourceNotFound
 from runner.protocols import SourceEntry
 from runner.sources.directory import DirectorySource
+from runner.sources.earlier_results import results_passed_over
 from runner.sources.listed import ListedFiles
 from runner.sources.local import LocalFiles, links_passed_over
 from runner.sources.object_versions import ObjectVersion, versioned_source
@@ -37,6 +38,7 @@ __all__ = [
     "open_one",
     "open_source",
     "rank_of",
+    "results_passed_over",
     "source_spec",
     "versioned_source",
 ]

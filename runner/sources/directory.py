@@ -12,6 +12,7 @@ from functools import partial
 from runner.errors import FileUnavailable, ItemRejected, SourceNotFound
 from runner.folders import Descent, is_link
 from runner.protocols import SourceEntry
+from runner.sources.earlier_results import OWNER_FILE, is_of_run
 from runner.sources.file_open import from_os_error
 from runner.sources.file_path import FilePath
 from runner.sources.local import LINK_SAMPLE_COUNT, LocalFiles, SortedNames
@@ -110,16 +111,21 @@ class DirectorySource(LocalFiles):
     def _names(self, way: Descent, prefix: bytes) -> Iterator[bytes]:
         """Return the selected names of one directory in the order of their keys; a directory's name ends in `/`."""
         found = SortedNames()
+        has_results = False
         parent = os.fsdecode(prefix)
         with os.scandir(way.folder()) as listing:
             for entry in listing:
                 name = entry.name
+                has_results = has_results or name == OWNER_FILE
                 if entry.is_dir(follow_symlinks=False):
                     if self._enters(parent + name, name):
                         found.add(name.encode(_ENCODING, _UNDECODABLE) + b"/")
                 elif self._takes(parent + name, name):
                     found.add(name.encode(_ENCODING, _UNDECODABLE))
-        return iter(found)
+        if not has_results:
+            return iter(found)
+        self.earlier_results.add(parent)
+        return (name for name in found if not is_of_run(os.fsdecode(name)))
 
     def _takes(self, path: str, name: str) -> bool:
         return self._filter.takes(path, name) and path not in self._left_out

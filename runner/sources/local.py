@@ -20,6 +20,7 @@ from runner.globs import PathFilter
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
 from runner.retry import repeat_read
+from runner.sources.earlier_results import EarlierResults
 from runner.sources.file_body import FileBody
 from runner.sources.file_open import (
     ReadFile,
@@ -62,6 +63,7 @@ class LocalFiles(ABC):
     def __init__(self, spec: SourceSpec, *, root: str, now: datetime, hidden: bool, threaded: bool) -> None:
         self.too_young = 0
         self.linked_directories = 0
+        self.earlier_results = EarlierResults()
         self.link_samples: list[str] = []
         self._retries_left = LISTING_RETRIES
         self._put_off: list[tuple[str, FileUnavailable]] = []
@@ -100,6 +102,7 @@ class LocalFiles(ABC):
         the moment.
         """
         self.too_young = self.linked_directories = 0
+        self.earlier_results = EarlierResults()
         self.link_samples = []
         self._retries_left, self._put_off = LISTING_RETRIES, []
         walk = self.walk()

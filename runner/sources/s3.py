@@ -15,6 +15,7 @@ from runner.globs import PathFilter
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
 from runner.retry import repeat_read
+from runner.sources.earlier_results import OWNER_FILE, EarlierResults
 from runner.sources.file_types import kind_and_rejection, kind_of, rejection_of
 from runner.sources.json_rows import rows_of
 from runner.sources.object_versions import ObjectVersion, unversioned_source
@@ -52,6 +53,7 @@ class S3Source:
     ) -> None:
         """`only` is the one key, relative to the prefix, that is listed; `parsing` is held while JSON is parsed."""
         self.too_young = 0
+        self.earlier_results = EarlierResults()
         self._client = client
         self._given = S3Place.parse(spec.path)
         is_folder = only is not None or self._given == self._given.folder
@@ -96,8 +98,10 @@ class S3Source:
         root = await self._located()
         if self._only is not None:
             return await self._only_entry(root.below(self._only)), None
+        if token is None:
+            self.earlier_results = EarlierResults()
         answer = await self._list_objects(root, limit=self._page_length, token=token)
-        found = [self._listed(raw) for raw in answer.get("Contents", ())]
+        found = [self._listed(raw) for raw in answer.get("Contents", ()) if not self._is_of_run(raw["Key"], root)]
         return [entry for entry in found if entry is not None], _following(answer, place=root, token=token)
 
     def entry(
@@ -246,12 +250,23 @@ class S3Source:
             storage_class=None if is_back else raw.get("StorageClass"),
         )
 
+    def _is_of_run(self, key: str, root: S3Place) -> bool:
+        """Return whether an earlier run wrote an object; its `--out` is known by the owner file, which comes first."""
+        source = key.removeprefix(root.key)
+        folder, _, name = source.rpartition("/")
+        if name == OWNER_FILE and not self._is_left_out(key) and self._enters(folder):
+            self.earlier_results.add(source.removesuffix(name))
+        return self.earlier_results.have(source)
+
+    def _is_left_out(self, key: str) -> bool:
+        return any(replace(self._given, key=key).is_below(out) for out in self._left_out)
+
     def _takes(self, key: str, source: str, size_bytes: int) -> bool:
         if source == "" or (source.endswith("/") and size_bytes == 0):
             return False
         if key == self._given.key:
             return self._named.takes(source, source)
-        if self._left_out and any(replace(self._given, key=key).is_below(out) for out in self._left_out):
+        if self._is_left_out(key):
             return False
         folder, _, name = source.rpartition("/")
         return self._enters(folder) and self._filter.takes(source, name)

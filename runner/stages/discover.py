@@ -10,7 +10,7 @@ from runner import identity
 from runner.config.routes import NO_ROUTE
 from runner.events import ItemsDiscovered, Notice
 from runner.models import Item, ItemState
-from runner.sources import links_passed_over
+from runner.sources import links_passed_over, results_passed_over
 from runner.stages.earlier import EarlierItems
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Discovery:
             on_added()
         if notice := links_passed_over(self._source):
             emit(Notice(code="linked_directories", message=notice))
+        if notice := results_passed_over(self._source):
+            emit(Notice(code="earlier_results", message=notice))
         await ledger.update_batch(self._batch_id, listed=True)
         _report(emit, 0, transitions, finished=True)
 

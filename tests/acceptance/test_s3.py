@@ -326,6 +326,17 @@ def test_results_never_go_among_the_files_of_the_source(
     assert (sandbox.received(), inbox.keys()) == ({}, before)
 
 
+def test_no_night_imports_the_results_of_another(mine: Workspace, sandbox: SandboxVendor, inbox: Bucket) -> None:
+    files = fill(inbox, count=2)
+    local = {"a.csv": rows(5)}
+    mine.add("a.csv", local["a.csv"])
+    for night in ("1", "2"):
+        for source in ("s3://inbox/2026", "inbox"):
+            ended = mine.command(*run(source=source, out=f"{source}/night-{night}")).expect(0)
+            assert ("the results of earlier runs are not imported: night-1" in ended.text) == (night == "2")
+    assert_each_once(sandbox.received(), files | local)
+
+
 def test_the_results_of_a_file_that_is_named_may_be_beside_it(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket
 ) -> None:

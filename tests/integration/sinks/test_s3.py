@@ -236,6 +236,22 @@ async def test_a_permission_that_is_taken_away_while_results_are_looked_at_is_a_
         await sink.save_result("a.csv", stream(ROWS), Chosen("results/a.csv.json"))
 
 
+async def test_what_is_deleted_while_it_is_looked_at_is_no_result_of_others() -> None:
+    gone = refusal(404, "NoSuchKey")
+    client = ScriptedS3(head_object=[{"ETag": '"e1"'}], get_object=[gone], put_object=[{"ETag": '"e2"'}])
+    place = Chosen("results/a.csv.json")
+    await S3Sink("s3://results/out", client).save_result("a.csv", stream(ROWS), place)  # type: ignore[arg-type]
+    assert (place.seen, client.calls[-1][1]["IfNoneMatch"]) == (None, "*")
+
+
+async def test_a_document_in_an_archive_is_no_missing_permission() -> None:
+    archived = refusal(403, "InvalidObjectState")
+    client = ScriptedS3(head_object=[{"ETag": '"e1"'}], get_object=[archived])
+    with pytest.raises(ConfigError, match="it is in an archive") as caught:
+        await S3Sink("s3://results/out", client).read(".bulkhead-out.json")  # type: ignore[arg-type]
+    assert "restore it" in (caught.value.hint or "")
+
+
 async def test_a_document_is_read_back(sink: S3Sink) -> None:
     assert await sink.read("owner.json") is None
     await sink.write("owner.json", stream(b"{}"))

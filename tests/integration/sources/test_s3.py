@@ -16,7 +16,7 @@ from runner.cloud.context import S3Places
 from runner.errors import ConfigError, ItemRejected, SourceChanged, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.protocols import SourceEntry
-from runner.sources import ObjectVersion, open_one, open_source, source_spec, versioned_source
+from runner.sources import ObjectVersion, open_one, open_source, results_passed_over, source_spec, versioned_source
 from runner.sources.object_versions import unversioned_source
 from runner.sources.s3 import S3Source
 from tests.support.aws import LocalAws
@@ -122,6 +122,19 @@ class TestListing:
     async def test_results_below_the_source_are_not_listed(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv", "in/out/results/a.csv.json", "in/outer.csv")
         assert await keys(source_at(s3, leave_out=["s3://inbox/in/out"])) == ["a.csv", "outer.csv"]
+
+    async def test_results_of_earlier_runs_are_not_listed_wherever_they_are(self, bucket: Bucket, s3: S3Client) -> None:
+        written = [".bulkhead-out.json", "failed.txt", "manifest.csv", "manifest.jsonl", "results/a.csv.json"]
+        for folder in ("", "o1/", "o1/deeper/", "out/"):
+            bucket.put(*(f"in/{folder}{name}" for name in written))
+        bucket.put("in/a.csv", "in/o1/own.csv", "in/o2/results/own.csv", "in/z/failed.txt", "in/out/new.csv")
+        source = source_at(s3, leave_out=["s3://inbox/in/out"], page_length=2)
+        for _ in range(2):
+            assert await keys(source) == ["a.csv", "o1/own.csv", "o2/results/own.csv", "z/failed.txt"]
+            said = results_passed_over(source)
+            assert "not imported: the source itself, o1, o1/deeper; to import" in (said or "")
+        assert await keys(source_at(s3, "s3://inbox/in/o1/results")) == ["a.csv.json"]
+        assert results_passed_over(source_at(s3)) is None
 
     @pytest.mark.parametrize("out", ["s3://inbox", "s3://inbox/in", "s3://inbox/other"])
     async def test_a_folder_of_results_above_or_beside_the_source_hides_nothing(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
-from runner.sources import LocalFiles, links_passed_over, open_one, open_source, source_spec
+from runner.sources import LocalFiles, links_passed_over, open_one, open_source, results_passed_over, source_spec
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -138,6 +138,17 @@ class TestListing:
             "huge.xlsx": "too_large",
             "notes.pdf": "unsupported_type",
         }
+
+    async def test_results_of_earlier_runs_are_not_listed(self, tmp_path: Path) -> None:
+        written = (".bulkhead-out.json", "report.html", "manifest.jsonl", "results/a.csv.json", "results/b/c.csv.json")
+        put(tmp_path, *(f"{folder}{name}" for folder in ("", "o1/", "o1/deeper/", "out/") for name in written))
+        put(tmp_path, "a.csv", "o1/own.csv", "o2/results/own.csv", "z/failed.txt", "out/new.csv")
+        source = open_at(tmp_path, leave_out=[tmp_path / "out"])
+        for _ in range(2):
+            assert await keys(source) == ["a.csv", "o1/own.csv", "o2/results/own.csv", "z/failed.txt"]
+            said = results_passed_over(source)
+            assert "not imported: the source itself, o1, o1/deeper; to import" in (said or "")
+        assert await keys(open_at(tmp_path / "o1" / "results")) == ["a.csv.json", "b/c.csv.json"]
 
     async def test_pipes_and_sockets_are_refused_without_being_opened(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.csv")
