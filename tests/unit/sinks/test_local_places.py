@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from runner.concurrency import in_thread
+from runner.errors import SinkFailed
 from runner.protocols import Look, Occupant, SavedResult
 from runner.sinks import LocalSink
 from runner.sinks import local as sinks
@@ -45,6 +47,19 @@ class Beside:
         self._then()
         await asyncio.sleep(0)
         return usual if self.found[-1] is None else beside(usual, self._import_id)
+
+
+class Replacing(Beside):
+    """A place that is the usual path, whatever is there, and is chosen only once it is `released`."""
+
+    def __init__(self, *, then: Callable[[], object]) -> None:
+        super().__init__("i0", then=then)
+        self.released = asyncio.Event()
+
+    async def choose(self, usual: str, look: Look, *, saved: SavedResult | None) -> str:
+        await super().choose(usual, look, saved=saved)
+        await self.released.wait()
+        return usual
 
 
 @pytest.fixture(params=[True, False], ids=["threaded", "inline"])
@@ -126,6 +141,59 @@ async def test_of_results_with_one_path_that_are_saved_at_the_same_time_none_rep
     saved = await asyncio.gather(*saving)
     assert [(tmp_path / one.path).read_bytes() for one in saved] == given
     assert len({one.path for one in saved}) == count
+
+
+async def test_a_free_path_is_not_taken_while_another_result_chooses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_lock(_fd: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    sink = LocalSink(tmp_path, threaded=False)
+    put(tmp_path)
+    place = Replacing(then=(tmp_path / USUAL).unlink)
+    first = asyncio.ensure_future(sink.save_result("a.csv", stream(ROWS), place))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    second = asyncio.ensure_future(sink.save_result("a.csv", stream(OTHER), Beside()))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    place.released.set()
+    saved = [await first, await second]
+    assert [(tmp_path / one.path).read_bytes() for one in saved] == [ROWS, OTHER]
+
+
+async def test_after_a_result_that_had_to_choose_the_next_is_put_at_once(sink: LocalSink, tmp_path: Path) -> None:
+    put(tmp_path)
+    await sink.save_result("a.csv", stream(ROWS), Beside())
+    place = Beside()
+    await sink.save_result("b.csv", stream(ROWS), place)
+    assert place.found == [None]
+
+
+async def test_a_free_path_in_a_folder_that_was_replaced_is_not_taken(sink: LocalSink, tmp_path: Path) -> None:
+    def replace() -> None:
+        (tmp_path / "results").rename(tmp_path / "moved")
+        (tmp_path / "results").mkdir()
+
+    with pytest.raises(SinkFailed, match="was replaced while it was written"):
+        await sink.save_result("a.csv", stream(ROWS), Beside(then=replace))
+    assert names(tmp_path / "moved") == names(tmp_path / "results") == []
+
+
+async def test_the_name_of_a_result_that_is_put_at_once_is_durable(
+    sink: LocalSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), (tmp_path / USUAL).exists()))
+
+    synced: list[tuple[bool, bool]] = []
+    sync = os.fsync
+    monkeypatch.setattr(sinks.os, "fsync", note)
+    await sink.save_result("a.csv", stream(ROWS), Beside())
+    assert synced[-2:] == [(False, False), (True, True)]
 
 
 async def test_nothing_stays_open_or_unfinished(sink: LocalSink, tmp_path: Path) -> None:
