@@ -115,7 +115,7 @@ async def test_a_fork_has_a_thread_of_its_own_for_quick_work() -> None:
             done = asyncio.new_event_loop().run_until_complete
             os._exit(0 if done(asyncio.wait_for(_quick(), 30)) == "done" else 1)
         finally:
-            os._exit(1)  # whatever happens: the child must not go on with the tests of its parent
+            os._exit(1)  # whatever happens: the tests that follow are those of the parent
     _, status = await asyncio.to_thread(os.waitpid, child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
