@@ -68,6 +68,7 @@ _OTHER_REGION = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"}
 )
 _UNMET = frozenset({"PreconditionFailed", "412", "NoSuchKey"})
+_NETWORK = "check the network, and aws_endpoint_url if it is set"
 _BUCKET_REGION = "x-amz-bucket-region"
 _REGION_EXPECTED = re.compile(r"expecting '([a-z0-9-]+)'")
 
@@ -86,6 +87,17 @@ def translated(place: S3Place, doing: Doing) -> Iterator[None]:
         raise translation(error, place, doing) from error
 
 
+def of_s3(answer: dict[str, Any], sign: str, place: S3Place, doing: Doing) -> dict[str, Any]:
+    """Return an answer if it has the field that all such answers of S3 have. Raises FileUnavailable.
+
+    The web page of a proxy, with status 200, would pass for an empty listing, or for an object that is stored.
+    """
+    if sign not in answer:
+        tried = f"cannot {doing.value[0]} {place}"
+        raise FileUnavailable(f"{tried}: something else answers in the place of S3, such as a proxy", hint=_NETWORK)
+    return answer
+
+
 def translation(error: Exception, place: S3Place, doing: Doing) -> BulkheadError:
     """Return the error of Bulkhead for an error of botocore or aiohttp at a place."""
     if isinstance(error, botocore.ClientError):
@@ -94,8 +106,7 @@ def translation(error: Exception, place: S3Place, doing: Doing) -> BulkheadError
     if (lacking := unconfigured(error)) is not None:
         return ConfigError(f"{tried}: {lacking}", hint=lacking.hint)
     if isinstance(error, _OF_THE_MOMENT):
-        hint = "check the network, and aws_endpoint_url if it is set"
-        return FileUnavailable(f"{tried}: {_trouble(error)}", hint=hint)
+        return FileUnavailable(f"{tried}: {_trouble(error)}", hint=_NETWORK)
     reason = FORMS.short(str(error).splitlines()[0])
     return ConfigError(f"{tried}: {reason}", hint="check the bucket's name, aws_region and aws_endpoint_url")
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from runner import identity
 from runner.aws.s3 import S3Place
-from runner.aws.s3_errors import Doing, translated
+from runner.aws.s3_errors import Doing, of_s3, translated
 from runner.cloud.messages import ObjectCreated, known_version
 from runner.config.options import RunOptions
 from runner.config.origins import is_loopback
@@ -345,7 +345,8 @@ class S3Places:
 
         async def listed() -> dict[str, Any]:
             with translated(place, Doing.LIST):
-                return await self._client.list_object_versions(Bucket=place.bucket, Prefix=place.key, **after)
+                answer = await self._client.list_object_versions(Bucket=place.bucket, Prefix=place.key, **after)
+            return of_s3(answer, "IsTruncated", place, Doing.LIST)
 
         answer = await repeat_read(listed)
         files = [_created(place.bucket, raw) for raw in answer.get("Versions", ()) if raw["IsLatest"]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from runner.aws.s3 import MAX_KEY_BYTES, S3Place, canonical_folder
-from runner.aws.s3_errors import Doing, is_condition_unmet, is_condition_unsupported, is_missing, translated
+from runner.aws.s3_errors import Doing, is_condition_unmet, is_condition_unsupported, is_missing, of_s3, translated
 from runner.errors import BulkheadError, ConfigError, FileUnavailable, SinkFailed
 from runner.protocols import Occupant, SavedResult
 from runner.retry import READ_ATTEMPTS, repeat_read
@@ -119,7 +119,8 @@ class S3Sink:
         async def looked() -> dict[str, Any] | None:
             try:
                 with translated(place, Doing.INSPECT):
-                    return await self._client.head_object(Bucket=place.bucket, Key=place.key)
+                    answer = await self._client.head_object(Bucket=place.bucket, Key=place.key)
+                    return of_s3(answer, "ETag", place, Doing.INSPECT)
             except ConfigError as error:
                 if is_missing(error):
                     return None
@@ -147,6 +148,7 @@ class S3Sink:
             answer = await self._client.get_object(Bucket=place.bucket, Key=place.key)
             body = answer["Body"]
             async with body:
+                of_s3(answer, "ETag", place, Doing.INSPECT)
                 while chunk := await asyncio.wait_for(body.read(READ_BYTES), CALL_TIMEOUT_S):
                     yield chunk
 
@@ -218,7 +220,7 @@ class _Upload:
 
     async def begin(self) -> None:
         """Start a multipart upload."""
-        answer = await self._call(self._client.create_multipart_upload, self._about())
+        answer = await self._call(self._client.create_multipart_upload, self._about(), sign="UploadId")
         self._id = answer["UploadId"]
 
     async def add(self, part: bytes) -> None:
@@ -246,7 +248,7 @@ class _Upload:
         """Abort the upload; tried only twice, since the caller reports an error. Raises ConfigError, Unavailable."""
         if self._id is not None:
             arguments = {"UploadId": self._id}
-            await self._call(self._client.abort_multipart_upload, arguments, doing=Doing.ABORT, attempts=2)
+            await self._call(self._client.abort_multipart_upload, arguments, sign=None, doing=Doing.ABORT, attempts=2)
             self._id = None
 
     async def forget(self) -> None:
@@ -264,12 +266,16 @@ class _Upload:
         operation: Callable[..., Awaitable[dict[str, Any]]],
         arguments: Mapping[str, Any],
         *,
+        sign: str | None = "ETag",
         doing: Doing = Doing.WRITE,
         attempts: int = READ_ATTEMPTS,
     ) -> dict[str, Any]:
+        """Return the answer to an operation, which has the field `sign`. Raises ConfigError, Unavailable."""
+
         async def called() -> dict[str, Any]:
             with translated(self.place, doing):
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    return await operation(Bucket=self.place.bucket, Key=self.place.key, **arguments)
+                    answer = await operation(Bucket=self.place.bucket, Key=self.place.key, **arguments)
+            return answer if sign is None else of_s3(answer, sign, self.place, doing)
 
         return await repeat_read(called, attempts=attempts)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.aws.s3 import S3Place, is_s3
-from runner.aws.s3_errors import Doing, archived, changed, translated
+from runner.aws.s3_errors import Doing, archived, changed, of_s3, translated
 from runner.errors import ConfigError, FileUnavailable, ItemRejected, SourceNotFound
 from runner.globs import PathFilter
 from runner.models import Item, ItemKind
@@ -191,7 +191,7 @@ class S3Source:
             with translated(place, Doing.READ):
                 answer = await self._client.get_object(**arguments, Range="bytes=0-0")
                 async with answer["Body"]:
-                    return answer
+                    return of_s3(answer, "ETag", place, Doing.READ)
 
         answer = await repeat_read(first_byte)
         version = ObjectVersion(
@@ -230,13 +230,14 @@ class S3Source:
 
         async def listed() -> dict[str, Any]:
             with translated(place, Doing.LIST):
-                return await self._client.list_objects_v2(
+                answer = await self._client.list_objects_v2(
                     Bucket=place.bucket,
                     Prefix=place.key,
                     MaxKeys=limit,
                     OptionalObjectAttributes=["RestoreStatus"],
                     **following,
                 )
+            return of_s3(answer, "IsTruncated", place, Doing.LIST)
 
         return await repeat_read(listed)
 

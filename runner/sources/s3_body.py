@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.aws.s3_errors import Doing, changed, is_about_content, translated
+from runner.aws.s3_errors import Doing, changed, is_about_content, of_s3, translated
 from runner.errors import Unavailable
 from runner.retry import backoff_s
 
@@ -76,6 +76,7 @@ class S3Body:
                 answer = await self._found.client.get_object(**self._found.arguments(), **_range(at))
         left = self.size_bytes - at
         async with answer["Body"]:
+            of_s3(answer, "ETag", place, Doing.READ)
             if answer["ETag"].strip('"') != self._found.version.etag or answer["ContentLength"] != left:
                 raise changed()
             while piece := await self._piece(answer["Body"]):

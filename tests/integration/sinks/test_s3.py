@@ -259,6 +259,17 @@ async def test_a_document_is_read_back(sink: S3Sink) -> None:
 
 
 @pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("operation", ["head_object", "put_object", "create_multipart_upload", "upload_part",
+                                       "complete_multipart_upload"])  # fmt: skip
+async def test_a_web_page_in_the_place_of_s3_stores_nothing(operation: str) -> None:
+    client = ScriptedS3(**{"head_object": [refusal(404, "404")], operation: [{}]})
+    sink = S3Sink("s3://results/out", client, part_bytes=10)  # type: ignore[arg-type]
+    content = b"[]" if operation == "put_object" else ROWS
+    with pytest.raises(Unavailable, match="something else answers in the place of S3"):
+        await sink.save_result("a.csv", stream(content), Chosen("results/a.csv.json"))
+
+
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
 async def test_a_transient_error_is_retried(operation: str) -> None:
     client = ScriptedS3(

@@ -116,13 +116,17 @@ async def test_what_cannot_be_read_is_known_before_the_create(answer: dict[str, 
 )
 async def test_a_restored_object_is_listed_as_one_to_import(restore: dict[str, Any] | None, code: str | None) -> None:
     raw = {**LISTED, "StorageClass": "GLACIER", **({"RestoreStatus": restore} if restore else {})}
-    [entry], _ = await source_of(ScriptedS3(list_objects_v2=[{"Contents": [raw]}])).page(None)
+    [entry], _ = await source_of(ScriptedS3(list_objects_v2=[{"Contents": [raw], "IsTruncated": False}])).page(None)
     assert (entry.rejection.code if entry.rejection else None) == code
 
 
 async def test_a_busy_moment_of_the_listing_is_waited_for() -> None:
     client = ScriptedS3(
-        list_objects_v2=[refusal(503, "SlowDown"), refusal(500, "InternalError"), {"Contents": [LISTED]}]
+        list_objects_v2=[
+            refusal(503, "SlowDown"),
+            refusal(500, "InternalError"),
+            {"Contents": [LISTED], "IsTruncated": False},
+        ]
     )
     entries, token = await source_of(client).page(None)
     assert ([entry.source for entry in entries], token) == (["a.csv"], None)
@@ -153,3 +157,10 @@ async def test_a_listing_that_cannot_be_continued_is_never_taken_for_a_whole_one
     source = source_of(ScriptedS3(list_objects_v2=[{"Contents": [LISTED], "IsTruncated": True, **following}]))
     with pytest.raises(Unavailable, match="there is more"):
         _ = [entries async for entries in source.entries()]
+
+
+@pytest.mark.parametrize("operation", ["list", "read"])
+async def test_a_web_page_in_the_place_of_s3_is_no_answer_of_it(operation: str) -> None:
+    source = source_of(ScriptedS3(list_objects_v2=[{}], get_object=[{"ContentLength": 9, "Body": NoBody()}]))
+    with pytest.raises(Unavailable, match="something else answers in the place of S3"):
+        await (source.page(None) if operation == "list" else source.prepare(ITEM))

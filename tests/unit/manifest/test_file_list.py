@@ -63,7 +63,7 @@ class ListedBucket:
         contents = [
             {"Key": key, "ETag": f'"{len(key)}"', "Size": 5, "LastModified": NOW} for key in found[: asked["MaxKeys"]]
         ]
-        return {"Contents": contents}
+        return {"Contents": contents, "IsTruncated": len(found) > len(contents)}
 
 
 async def listed(source: Any) -> list[SourceEntry]:
