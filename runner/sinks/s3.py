@@ -124,6 +124,7 @@ class S3Sink:
             except ConfigError as error:
                 if is_missing(error):
                     return None
+                await self._explain(place)
                 raise
 
         head = await repeat_read(looked)
@@ -141,6 +142,12 @@ class S3Sink:
                 return _Found()
             raise
         return _Found(etag=head["ETag"], occupant=Occupant(sha256=digest.hexdigest()))
+
+    async def _explain(self, place: S3Place) -> None:
+        """Raise the reason why a HEAD was refused, such as expired credentials: only the answer to a GET has it."""
+        with translated(place, Doing.INSPECT):
+            answer = await self._client.get_object(Bucket=place.bucket, Key=place.key, Range="bytes=0-0")
+            answer["Body"].close()
 
     async def _content(self, path: str) -> AsyncIterator[bytes]:
         place = self._root.below(path)

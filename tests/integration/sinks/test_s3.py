@@ -161,7 +161,7 @@ async def test_a_missing_permission_is_reported_before_the_run(operation: str, p
 
 
 async def test_permissions_that_only_shared_results_need_are_reported_before_the_run() -> None:
-    client = ScriptedS3(head_object=[refusal(403, "403")])
+    client = ScriptedS3(head_object=[refusal(403, "403")], get_object=[refusal(403, "AccessDenied")])
     with pytest.raises(ConfigError, match="S3 denies it") as caught:
         await S3Sink("s3://results/out", client).prepare()  # type: ignore[arg-type]
     assert "s3:GetObject on arn:aws:s3:::results/out/*" in (caught.value.hint or "")
@@ -231,7 +231,8 @@ async def test_a_store_without_conditional_writes_is_written_without_them() -> N
 
 
 async def test_a_permission_that_is_taken_away_while_results_are_looked_at_is_a_failure_of_the_sink() -> None:
-    sink = S3Sink("s3://results/out", ScriptedS3(head_object=[refusal(403, "403")]))  # type: ignore[arg-type]
+    client = ScriptedS3(head_object=[refusal(403, "403")], get_object=[refusal(403, "AccessDenied")])
+    sink = S3Sink("s3://results/out", client)  # type: ignore[arg-type]
     with pytest.raises(SinkFailed, match="S3 denies it"):
         await sink.save_result("a.csv", stream(ROWS), Chosen("results/a.csv.json"))
 
@@ -242,6 +243,14 @@ async def test_what_is_deleted_while_it_is_looked_at_is_no_result_of_others() ->
     place = Chosen("results/a.csv.json")
     await S3Sink("s3://results/out", client).save_result("a.csv", stream(ROWS), place)  # type: ignore[arg-type]
     assert (place.seen, client.calls[-1][1]["IfNoneMatch"]) == (None, "*")
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_what_a_head_does_not_say_is_asked_for(status: int) -> None:
+    client = ScriptedS3(head_object=[refusal(status, str(status))], get_object=[refusal(status, "ExpiredToken")])
+    with pytest.raises(ConfigError, match=r"does not accept the AWS credentials \(ExpiredToken\)") as caught:
+        await S3Sink("s3://results/out", client).has("results/a.csv.json")  # type: ignore[arg-type]
+    assert "log in again" in (caught.value.hint or "")
 
 
 async def test_a_document_in_an_archive_is_no_missing_permission() -> None:
