@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 
@@ -105,6 +107,19 @@ async def test_a_thread_that_cannot_start_at_the_moment_starts_later(monkeypatch
             with pytest.raises(RuntimeError, match="new thread"):
                 in_thread(lambda: None, is_quick=True)
     assert await in_thread(lambda: threading.current_thread().name, is_quick=True) == QUICK
+
+
+def test_a_process_ends_while_quick_work_is_stuck() -> None:
+    code = """
+import asyncio, threading
+from runner.concurrency import in_thread
+
+async def main():
+    in_thread(threading.Event().wait, is_quick=True)
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
 async def test_a_fork_has_a_thread_of_its_own_for_quick_work() -> None:
