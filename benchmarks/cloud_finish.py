@@ -35,7 +35,7 @@ from runner.models import Batch, HistoryEntry, Item, ItemState
 from runner.sources.spec import SourceSpec
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.aws import LocalAws, running_ministack
-from tests.support.functions import Context, arrived
+from tests.support.functions import Context, Stack, arrived
 
 ITEMS = 50_000
 RECKONED = 1_000_000
@@ -72,7 +72,7 @@ def measure(folder: Path, *, count: int) -> list[Figure]:
     schemas = folder / "schemas"
     schemas.mkdir()
     with running_ministack(folder) as aws, SandboxVendor(schemas=schemas) as vendor:
-        environ = deployed(aws, vendor)
+        environ = deployed(Stack(aws.client_arguments), aws, vendor)
         child(environ, "fill", str(count), module=__spec__.name)
         found = child(environ, "finish", str(count), module=__spec__.name)
         lines = manifest_lines(aws)
