@@ -61,7 +61,7 @@ class World(StrEnum):
     DRIFTING_LIST = "drifting-list"
     """Others make imports, so that rows move from one page of the list to the next while it is read."""
     SHRINKING_LIST = "shrinking-list"
-    """Others make and delete imports, so that a row may be missing from both of two pages."""
+    """Others make and delete imports, so that a row may move to a page that was read before."""
     UNORDERED_LIST = "unordered-list"
     """The list is not newest first, and has imports of earlier days."""
     SWALLOWED_UPLOAD = "swallowed-upload"
