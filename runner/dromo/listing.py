@@ -66,9 +66,9 @@ async def pages_since(
     order = _Order(needed=ORDER_PROVED_BY if for_absence else 0 if trusts_order else ORDER_LIKELY_BY)
     while max_pages is None or pages < max_pages:
         page = await repeat_read(lambda: api.list_page(limit=PAGE_SIZE, offset=place.offset))
-        pages += 1
         if place.is_stale(page):
             continue
+        pages += 1
         if for_absence and not page.is_whole:
             raise ListUnusable("the list of imports has an entry that cannot be read")
         yield page.imports

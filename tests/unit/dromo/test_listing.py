@@ -118,6 +118,12 @@ async def test_a_list_that_does_not_tell_its_length_is_read_once() -> None:
     assert (found, api.reads) == (list("abcefghi"), 3)
 
 
+async def test_a_page_that_is_read_again_does_not_count_as_one_of_the_pages_to_search() -> None:
+    api = Shrinking("abcdefghi", ("", ""), ("a", ""), ("b", ""))
+    found = {remote.import_id async for remote in imports_since(api, None, max_pages=3)}  # type: ignore[arg-type]
+    assert found == set("abcdefghi")
+
+
 async def test_many_imports_that_are_deleted_at_once_are_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "PAGE_SIZE", 3)
     ids = "".join(map(chr, range(65, 65 + 3 * 4 * PAGES_WITHOUT_NEWS_MAX)))
