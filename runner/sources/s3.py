@@ -68,6 +68,8 @@ class S3Source:
         self._stall_s = stall_s
         self._parsing = parsing or asyncio.Lock()
         self._has_read = False
+        self._following: str | None = None
+        """The token of the page after the one that was listed last."""
         self._entered: dict[str, bool] = {}
 
     @property
@@ -98,11 +100,15 @@ class S3Source:
         root = await self._located()
         if self._only is not None:
             return await self._only_entry(root.below(self._only)), None
+        answer = await self._list_objects(root, limit=self._page_length, token=token)
+        listed = answer.get("Contents", ())
         if token is None:
             self.earlier_results = EarlierResults()
-        answer = await self._list_objects(root, limit=self._page_length, token=token)
-        found = [self._listed(raw) for raw in answer.get("Contents", ()) if not self._is_of_run(raw["Key"], root)]
-        return [entry for entry in found if entry is not None], _following(answer, place=root, token=token)
+        elif token != self._following and listed:
+            await self._look_around(listed[0]["Key"], root)
+        found = [self._listed(raw) for raw in listed if not self._is_of_run(raw["Key"], root)]
+        self._following = _following(answer, place=root, token=token)
+        return [entry for entry in found if entry is not None], self._following
 
     def entry(
         self,
@@ -210,8 +216,7 @@ class S3Source:
     async def _located(self) -> S3Place:
         """Return the folder that keys are relative to; checks once whether the given path is an object."""
         if self._root is None:
-            first = (await self._list_objects(self._given, limit=1)).get("Contents", ())
-            if first and first[0]["Key"] == self._given.key:
+            if await self._named_object(self._given) is not None:
                 parent, _, self._only = self._given.key.rpartition("/")
                 self._root = replace(self._given, key=parent).folder
             else:
@@ -219,11 +224,24 @@ class S3Source:
         return self._root
 
     async def _only_entry(self, place: S3Place) -> list[SourceEntry]:
-        first = (await self._list_objects(place, limit=1)).get("Contents", ())
-        if not first or first[0]["Key"] != place.key:
+        if (raw := await self._named_object(place)) is None:
             raise SourceNotFound(f"{place} does not exist")
-        entry = self._listed(first[0])
+        entry = self._listed(raw)
         return [entry] if entry is not None else []
+
+    async def _named_object(self, place: S3Place) -> dict[str, Any] | None:
+        """Return the object of exactly this key as a listing shows it."""
+        first = (await self._list_objects(place, limit=1)).get("Contents", ())
+        return first[0] if first and first[0]["Key"] == place.key else None
+
+    async def _look_around(self, key: str, root: S3Place) -> None:
+        """Look for the owner files that come before a key, and are on earlier pages, which another process listed."""
+        self.earlier_results = EarlierResults()
+        *folders, _ = key.removeprefix(root.key).split("/")
+        for depth in range(len(folders) + 1):
+            owner = root.below("/".join([*folders[:depth], OWNER_FILE]))
+            if owner.key < key and await self._named_object(owner) is not None:
+                self._is_of_run(owner.key, root)
 
     async def _list_objects(self, place: S3Place, *, limit: int, token: str | None = None) -> dict[str, Any]:
         following = {"ContinuationToken": token} if token is not None else {}

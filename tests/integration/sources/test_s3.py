@@ -136,6 +136,22 @@ class TestListing:
         assert await keys(source_at(s3, "s3://inbox/in/o1/results")) == ["a.csv.json"]
         assert results_passed_over(source_at(s3)) is None
 
+    async def test_results_of_earlier_runs_are_not_listed_either_if_each_page_is_listed_by_another_process(
+        self, bucket: Bucket, s3: S3Client
+    ) -> None:
+        written = [".bulkhead-out.json", "manifest.csv", "results/a.csv.json", "results/b/c.csv.json", "summary.json"]
+        for folder in ("", "o1/", "o1/deeper/"):
+            bucket.put(*(f"in/{folder}{name}" for name in written))
+        bucket.put("in/a.csv", "in/o1/own.csv", "in/o2/results/own.csv", "in/o2/results/x/own.csv", "in/z.csv")
+        found: list[str] = []
+        token: str | None = None
+        is_first = True
+        while is_first or token is not None:
+            entries, token = await source_at(s3, page_length=1).page(token)
+            is_first = False
+            found += [entry.source for entry in entries]
+        assert found == ["a.csv", "o1/own.csv", "o2/results/own.csv", "o2/results/x/own.csv", "z.csv"]
+
     @pytest.mark.parametrize("out", ["s3://inbox", "s3://inbox/in", "s3://inbox/other"])
     async def test_a_folder_of_results_above_or_beside_the_source_hides_nothing(
         self, bucket: Bucket, s3: S3Client, out: str
